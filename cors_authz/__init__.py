@@ -1,0 +1,16 @@
+"""One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
+
+Data reads left to right, imports go right to left:
+
+    CheckRequest bytes -> decode -> Request -> match -> Readings -> decide -> Decision -> encode -> CheckResponse bytes
+                          envoy     fetch      pdp      edge        pdp       pdp         envoy
+
+    policy files -> documents -> lint, compile -> CompiledPolicy -> PolicyStore (one reference, swapped)
+
+    __main__ > cli > demo > edge > envoy > pdp > policy > fetch
+
+`fetch` knows what browsers promise, `policy` what the operator says, `pdp` decides (pure and total), `envoy` speaks the
+wire, `edge` owns clocks, files, sockets and keys, `demo` and `cli` are for people.
+"""
+
+__version__ = "0.1.0"

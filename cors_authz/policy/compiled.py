@@ -1,0 +1,366 @@
+"""What a policy is once it is compiled for one environment: frozen values and lookups, nothing left to work out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, unique
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
+
+from cors_authz.policy.finding import Place
+from cors_authz.policy.trie import Trie
+
+
+class Trust(IntEnum):
+    """How far an origin group is trusted; `NONE` is what `any` has."""
+
+    NONE = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+@unique
+class Credential(Enum):
+    """A kind of credential that a rule may grant."""
+
+    COOKIE = "cookie"
+    BEARER = "bearer"
+    MTLS = "mtls"
+
+
+@unique
+class Reach(Enum):
+    """How far a class of unlisted cross-site requests gets."""
+
+    FORWARD = "forward"
+    SAME_SITE = "same-site"
+    DENY = "deny"
+
+
+@unique
+class Protocol(Enum):
+    """A protocol that a resource group may serve."""
+
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+    SSE = "sse"
+    GRPC = "grpc"
+    GRPC_WEB = "grpc-web"
+    CONNECT = "connect"
+    MCP = "mcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """What becomes of cross-site requests that no rule admits."""
+
+    reads: Reach
+    embeds: Reach
+    navigations: Reach
+
+
+@unique
+class TokenPlace(Enum):
+    """Where a provider's token travels."""
+
+    AUTHORIZATION = "authorization"
+    HEADER = "header"
+    COOKIE = "cookie"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An issuer of tokens and how its tokens are checked; exactly one of the three key sources is set."""
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    jwks_uri: str = ""
+    jwks_file: str = ""
+    envoy_metadata: str = ""
+    roles: str = "roles"
+    token_place: TokenPlace = TokenPlace.AUTHORIZATION
+    token_name: str = "authorization"
+    leeway_seconds: int = 30
+
+    @property
+    def header(self) -> str:
+        """The request header, in lower case, that carries the token."""
+        return "cookie" if self.token_place is TokenPlace.COOKIE else self.token_name
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Holds for a valid token."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyRole:
+    """Holds if the token has one of the roles."""
+
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AllRoles:
+    """Holds if the token has all of the roles."""
+
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimIs:
+    """Holds if the claim has one of the values; a claim that is a list holds if it contains one."""
+
+    claim: str
+    values: tuple[str | int | bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAge:
+    """Holds if the token was issued at most so many seconds ago."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OriginInClaim:
+    """Holds if the request has no origin or one that the token's claim lists."""
+
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalIn:
+    """Holds if the peer's certificate names one of the SPIFFE IDs, or one below a prefix."""
+
+    exact: frozenset[str]
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIn:
+    """Holds if the client's address, as Envoy reports it, is in one of the networks."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderIs:
+    """Holds if the request header (lower case) has the value."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionIn:
+    """Holds if the API version is one of these."""
+
+    versions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Holds if one of the guards holds."""
+
+    guards: tuple[Guard, ...]
+
+
+Condition = (
+    Authenticated | AnyRole | AllRoles | ClaimIs | TokenAge | OriginInClaim | PrincipalIn | SourceIn | HeaderIs
+    | VersionIn | AnyOf
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A named condition that every caller of a group must meet."""
+
+    name: str
+    place: Place
+    condition: Condition
+    provider: str = ""
+    both_phases: bool = False
+    status: int = 0
+    message: str = ""
+    description: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiVersion:
+    """A version of a resource group; instants are seconds since the epoch, None is never."""
+
+    name: str
+    deprecated: float | None = None
+    sunset: float | None = None
+    successor: str = ""
+
+
+@unique
+class VersionSource(Enum):
+    """Where the version of a request stands when it is in no slot of host or path."""
+
+    HEADER = "header"
+    QUERY = "query"
+    MEDIA_TYPE = "mediaType"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFrom:
+    """`versionFrom`: a header or query parameter by name, or a media type around the version."""
+
+    source: VersionSource
+    name: str = ""
+    prefix: str = ""
+    suffix: str = ""
+    default: str = ""
+
+
+class SlotAt(NamedTuple):
+    """Where a captured slot stands: an element (host labels count from the right), between prefix and suffix lengths."""
+
+    element: int
+    prefix: int
+    suffix: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the scripts of some origin groups may do in a resource group. Header names are in lower case."""
+
+    index: int
+    name: str
+    place: Place
+    origin_groups: tuple[str, ...]
+    methods: frozenset[str]
+    any_method: bool
+    headers: frozenset[str]
+    any_header: bool
+    exposed: tuple[str, ...]
+    credentials: frozenset[Credential]
+    max_age_seconds: int
+    versions: frozenset[str] | None = None
+    guards: tuple[Guard, ...] = ()
+    content_types: frozenset[str] | None = None
+    allow_private_network: bool = False
+    description: str = ""
+
+    @property
+    def sends_browser_credentials(self) -> bool:
+        """Whether browsers attach credentials of their own, so that Access-Control-Allow-Credentials is due."""
+        return Credential.COOKIE in self.credentials or Credential.MTLS in self.credentials
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceGroup:
+    """A named set of routes, with its guards and its allow rules."""
+
+    index: int
+    name: str
+    place: Place
+    sensitivity: str
+    unlisted: Unlisted
+    rules: tuple[Rule, ...]
+    rules_of: Mapping[str, tuple[Rule, ...]]
+    """The rules by the name of an origin group, in the order of the policy."""
+    guards: tuple[Guard, ...] = ()
+    """The guards of the class, then those of the group."""
+    protocols: frozenset[Protocol] = frozenset({Protocol.HTTP})
+    browser_only: bool = False
+    shadow: bool = False
+    opaque_slashes: bool = False
+    versions: Mapping[str, ApiVersion] | None = None
+    version_from: VersionFrom | None = None
+    corp: str = ""
+    timing_origins: tuple[str, ...] = ()
+    star: bool = False
+    """`any` is all that the group allows: `Access-Control-Allow-Origin: *`, never an echo."""
+    origin_free: bool = False
+    """Answers do not depend on Origin: `*` goes on every answer and Origin is not in `Vary`."""
+    vary: tuple[str, ...] = ()
+    private: bool = False
+    """Answers depend on a token, so no shared cache may keep them."""
+    owner: str = ""
+    contact: str = ""
+    description: str = ""
+    docs: str = ""
+    publish: str = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One host pattern, one path template and some methods of a resource group's `match`.
+
+    `rank` orders routes that overlap: of all that match a request, the lowest is the narrowest.
+    """
+
+    group: ResourceGroup
+    rank: int
+    host: str
+    path: str
+    place: Place
+    methods: frozenset[str] | None = None
+    port: str = ""
+    tenant_in_host: SlotAt | None = None
+    tenant_in_path: SlotAt | None = None
+    version_in_host: SlotAt | None = None
+    version_in_path: SlotAt | None = None
+
+
+class Membership(NamedTuple):
+    """An origin is in an origin group by a pattern; the lower the rank, the narrower the pattern."""
+
+    rank: int
+    group: str
+    pattern: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class OriginTable:
+    """Which origin groups an origin is in. `exact` already holds the patterns that match an exact origin."""
+
+    exact: Mapping[str, tuple[Membership, ...]]
+    patterns: Mapping[str, Trie[tuple[str, Membership]]]
+    """By scheme, over reversed labels; a value is the port that the pattern demands (`*` any) and the membership."""
+    anyone: tuple[Membership, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Which routes a host has: exact names directly, patterns over reversed labels; then paths over segments."""
+
+    exact: Mapping[str, Trie[Route]]
+    patterns: Trie[Trie[Route]]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSource:
+    """How the tenant is known beyond the `{tenant}` slot of a route."""
+
+    claim: str = ""
+    principal_prefix: str = ""
+    principal_suffix: str = ""
+    route_metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A policy as the decision point reads it, for one environment."""
+
+    name: str
+    revision: str
+    environment: str
+    routes: RouteTable
+    origins: OriginTable
+    groups: tuple[ResourceGroup, ...]
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    trust_domains: frozenset[str] = frozenset()
+    tenants: TenantSource | None = None
+    public_scheme: str = ""
+    shadow: bool = False
