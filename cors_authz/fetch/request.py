@@ -1,0 +1,146 @@
+"""A request as the decision point reads it, and what kind of request a browser makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, unique
+from typing import Final, NamedTuple
+
+from cors_authz.fetch.fields import METHOD_OVERRIDES, SAFE_METHODS, is_forbidden_method, is_token
+from cors_authz.fetch.origin import OPAQUE
+from cors_authz.fetch.target import query_values
+
+
+class Request(NamedTuple):
+    """What Envoy says of one HTTP request.
+
+    Header names are in lower case, repeated fields joined by a bare comma. `target` is the raw path with its query,
+    `host` the raw authority. `source` is the client's address and `principal` the name in its certificate, each empty
+    where Envoy knows none; `metadata` and `route_metadata` are Envoy's dynamic metadata and the route's, by filter
+    name.
+    """
+
+    method: str
+    scheme: str
+    host: str
+    target: str
+    headers: Mapping[str, str]
+    source: str = ""
+    principal: str = ""
+    metadata: Mapping[str, Mapping[str, object]] = {}
+    route_metadata: Mapping[str, Mapping[str, object]] = {}
+
+
+@unique
+class Kind(Enum):
+    """What a request is, as the table of policy answers distinguishes it."""
+
+    PREFLIGHT = "preflight"
+    SAME_ORIGIN = "same-origin"
+    NOT_A_BROWSER = "not-a-browser"
+    CROSS_ORIGIN = "cross-origin"
+    """It has a foreign origin, or it is a cross-site write or WebSocket without one."""
+    READ = "read"
+    """A cross-site GET or HEAD of a script that carries no origin."""
+    EMBED = "embed"
+    NAVIGATION = "navigation"
+
+
+@unique
+class Site(Enum):
+    """What `Sec-Fetch-Site` says; what it should not say counts as `CROSS_SITE`.
+
+    Spec: https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header.
+    """
+
+    ABSENT = ""
+    SAME_ORIGIN = "same-origin"
+    NONE = "none"
+    SAME_SITE = "same-site"
+    CROSS_SITE = "cross-site"
+
+
+_SITES: Final = {site.value: site for site in Site}
+_OWN_SITES: Final = frozenset({Site.SAME_ORIGIN, Site.NONE})
+
+
+def site_of(request: Request) -> Site:
+    """Read `Sec-Fetch-Site`: an empty value counts as absent, an unknown or repeated one as cross-site."""
+    return _SITES.get(request.headers.get("sec-fetch-site", ""), Site.CROSS_SITE)
+
+
+def is_preflight(request: Request) -> bool:
+    """Tell whether the request is a CORS-preflight request.
+
+    Spec: https://fetch.spec.whatwg.org/#cors-preflight-request.
+    """
+    headers = request.headers
+    return (
+        request.method == "OPTIONS" and "access-control-request-method" in headers and bool(headers.get("origin", ""))
+    )
+
+
+def is_websocket(request: Request) -> bool:
+    """Tell whether the request is a WebSocket handshake, over HTTP/1.1 or, as Envoy shows it, over HTTP/2."""
+    return request.headers.get("upgrade", "").lower() == "websocket"
+
+
+def is_write(method: str) -> bool:
+    """Tell whether a method may change state: everything but GET, HEAD and OPTIONS."""
+    return method not in SAFE_METHODS
+
+
+def overriding_method(request: Request, query: str) -> str | None:
+    """Find the method that an override names.
+
+    Frameworks honour `X-HTTP-Method-Override` and its kin or `_method` in the query, so that is the method which runs.
+
+    Returns: the method in upper case, "" where nothing overrides; None for an override that no one may ask for:
+    CONNECT, TRACE, TRACK, no token, or two that differ.
+    """
+    headers = request.headers
+    named = {headers[name].upper() for name in METHOD_OVERRIDES if name in headers}
+    named.update(value.upper() for value in query_values(query, "_method"))
+    if not named:
+        return ""
+    method = named.pop()
+    return method if not named and is_token(method) and not is_forbidden_method(method) else None
+
+
+def kind_of(request: Request, method: str, own_origin: str) -> Kind:
+    """Classify a request by what its browser says of it.
+
+    Args:
+        request: the request.
+        method: the method that will run, overrides applied.
+        own_origin: the origin of the request's own URL; empty where the authority is no host.
+
+    Spec: https://fetch.spec.whatwg.org/#http-origin, https://w3c.github.io/webappsec-fetch-metadata/.
+    """
+    if is_preflight(request):
+        return Kind.PREFLIGHT
+    origin = request.headers.get("origin", "")
+    site = site_of(request)
+    if origin and origin == own_origin:
+        return Kind.SAME_ORIGIN
+    if origin == OPAQUE and site is Site.SAME_ORIGIN:
+        # Pages with `Referrer-Policy: no-referrer` send this to their own origin.
+        return Kind.SAME_ORIGIN
+    if origin:
+        return Kind.CROSS_ORIGIN
+    if site is Site.ABSENT:
+        return Kind.NOT_A_BROWSER
+    if site in _OWN_SITES:
+        return Kind.SAME_ORIGIN
+    return Kind.CROSS_ORIGIN if is_write(method) or is_websocket(request) else _cross_site_load(request)
+
+
+def _cross_site_load(request: Request) -> Kind:
+    mode = request.headers.get("sec-fetch-mode", "")
+    destination = request.headers.get("sec-fetch-dest", "")
+    if mode == "navigate" and destination == "document":
+        return Kind.NAVIGATION
+    if mode in {"cors", "same-origin"} or (mode != "no-cors" and destination in {"", "empty"}):
+        return Kind.READ
+    # Everything that a page makes a browser load for it, and whatever calls itself by a name nobody knows.
+    return Kind.EMBED

@@ -1,0 +1,71 @@
+"""Patterns over a sequence of names (host labels from the right, path segments), found without a scan over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from cors_authz.policy.pattern import Piece, piece_matcher
+
+T = TypeVar("T")
+
+
+class _Slotted(NamedTuple, Generic[T]):
+    piece: Piece
+    matches: Callable[[str], bool]
+    node: _Node[T]
+
+
+@dataclass(slots=True)
+class _Node(Generic[T]):
+    literal: dict[str, _Node[T]] = field(default_factory=dict)
+    slotted: list[_Slotted[T]] = field(default_factory=list)
+    here: list[T] = field(default_factory=list)
+    below: list[T] = field(default_factory=list)
+
+
+class Trie(Generic[T]):
+    """Values by pattern. Filled while a policy is compiled, only read afterwards.
+
+    A look-up follows at most one literal and the slotted branches per name: its cost grows with the patterns that
+    begin like the names, not with all of them.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+
+    def add(self, pieces: Sequence[Piece], value: T, *, below: bool = False) -> None:
+        """File a value under a pattern; `below` files it for one or more further names as well, and not for none."""
+        node = self._root
+        for piece in pieces:
+            node = _child(node, piece)
+        (node.below if below else node.here).append(value)
+
+    def find(self, names: Sequence[str]) -> Iterator[T]:
+        """Give the values of every pattern that matches all of the names, in no order."""
+        pending = [(self._root, 0)]
+        length = len(names)
+        while pending:
+            node, depth = pending.pop()
+            if depth == length:
+                yield from node.here
+                continue
+            yield from node.below
+            name = names[depth]
+            if (child := node.literal.get(name)) is not None:
+                pending.append((child, depth + 1))
+            pending.extend((branch.node, depth + 1) for branch in node.slotted if branch.matches(name))
+
+
+def _child(node: _Node[T], piece: Piece) -> _Node[T]:
+    if len(piece) == 1 and isinstance(piece[0], str):
+        return node.literal.setdefault(piece[0], _Node())
+    for branch in node.slotted:
+        if branch.piece == piece:
+            return branch.node
+    child: _Node[T] = _Node()
+    node.slotted.append(_Slotted(piece, piece_matcher(piece), child))
+    return child
