@@ -82,7 +82,8 @@ def is_preflight(request: Request) -> bool:
 
 def is_websocket(request: Request) -> bool:
     """Tell whether the request is a WebSocket handshake, over HTTP/1.1 or, as Envoy shows it, over HTTP/2."""
-    return request.headers.get("upgrade", "").lower() == "websocket"
+    upgrade = request.headers.get("upgrade", "")
+    return bool(upgrade) and any(token.strip() == "websocket" for token in upgrade.lower().split(","))
 
 
 def is_write(method: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
+from urllib.parse import unquote_plus
 
 from cors_authz.fetch.origin import DEFAULT_PORTS, is_host, split_port
 
@@ -38,6 +39,11 @@ class Authority(NamedTuple):
 
     host: str
     port: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the host from left to right; an IPv6 address in brackets is one."""
+        return (self.host,) if self.host.startswith("[") else tuple(self.host.split("."))
 
     @property
     def text(self) -> str:
@@ -105,8 +111,11 @@ def read_authority(raw: str, scheme: str) -> Authority | None:
 
 
 def query_values(query: str, name: str) -> tuple[str, ...]:
-    """Give the raw values of a query parameter, in order; escapes are not decoded. Never raises."""
-    if name not in query:
+    """Give the values of a query parameter, in order and decoded. Never raises.
+
+    `;` separates as `&` does: some upstreams still read it so, and a parameter that hides behind it must not be missed.
+    """
+    if name not in query and "%" not in query:
         return ()
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    return tuple(value for key, _, value in pairs if key == name)
+    pairs = (pair.partition("=") for pair in query.replace(";", "&").split("&"))
+    return tuple(unquote_plus(value) for key, _, value in pairs if unquote_plus(key) == name)

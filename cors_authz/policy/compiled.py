@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, unique
 from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from cors_authz.fetch.fields import is_forbidden_method, is_token
 from cors_authz.policy.finding import Place
 from cors_authz.policy.trie import Trie
 
@@ -170,9 +171,18 @@ class AnyOf:
     guards: tuple[Guard, ...]
 
 
-Condition = (
-    Authenticated | AnyRole | AllRoles | ClaimIs | TokenAge | OriginInClaim | PrincipalIn | SourceIn | HeaderIs
-    | VersionIn | AnyOf
+Condition: TypeAlias = (
+    Authenticated
+    | AnyRole
+    | AllRoles
+    | ClaimIs
+    | TokenAge
+    | OriginInClaim
+    | PrincipalIn
+    | SourceIn
+    | HeaderIs
+    | VersionIn
+    | AnyOf
 )
 
 
@@ -249,6 +259,16 @@ class Rule:
     content_types: frozenset[str] | None = None
     allow_private_network: bool = False
     description: str = ""
+    providers: tuple[str, ...] = ()
+    """The providers whose tokens the guards of the rule read."""
+
+    def admits(self, method: str, version: str | None) -> bool:
+        """Tell whether the rule is a candidate for a method and a version; None stands for some version."""
+        if method not in self.methods and not (
+            self.any_method and is_token(method) and not is_forbidden_method(method)
+        ):
+            return False
+        return self.versions is None or version is None or version in self.versions
 
     @property
     def sends_browser_credentials(self) -> bool:
@@ -270,6 +290,8 @@ class ResourceGroup:
     """The rules by the name of an origin group, in the order of the policy."""
     guards: tuple[Guard, ...] = ()
     """The guards of the class, then those of the group."""
+    providers: tuple[str, ...] = ()
+    """The providers whose tokens the guards, or the tenant's claim, read."""
     protocols: frozenset[Protocol] = frozenset({Protocol.HTTP})
     browser_only: bool = False
     shadow: bool = False
@@ -305,7 +327,6 @@ class Route:
     path: str
     place: Place
     methods: frozenset[str] | None = None
-    port: str = ""
     tenant_in_host: SlotAt | None = None
     tenant_in_path: SlotAt | None = None
     version_in_host: SlotAt | None = None
@@ -332,11 +353,20 @@ class OriginTable:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteTable:
-    """Which routes a host has: exact names directly, patterns over reversed labels; then paths over segments."""
+class HostRoutes:
+    """The routes of one host pattern, over path segments; `port` is empty where any will do."""
 
-    exact: Mapping[str, Trie[Route]]
-    patterns: Trie[Trie[Route]]
+    port: str
+    paths: Trie[Route]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Which routes a host has. `exact` already holds the patterns that match an exact host; others are searched."""
+
+    exact: Mapping[str, tuple[HostRoutes, ...]]
+    patterns: Trie[HostRoutes]
+    """Over reversed labels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The policy decision point: pure, synchronous and total."""

@@ -1,0 +1,115 @@
+"""The decision: which objections are raised, in which order, and what is answered when none is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from cors_authz.fetch.request import Kind
+from cors_authz.pdp.claims import role_names
+from cors_authz.pdp.decision import FAULTS, NO_CONTENT, Decision, Objection, Outcome, Reason
+from cors_authz.pdp.facts import Facts
+from cors_authz.pdp.guards import caller, origin, resource, site
+from cors_authz.pdp.readings import Readings, TokenState
+
+
+class Check(NamedTuple):
+    """One question that a request is asked, under the name by which `explain` lists it."""
+
+    name: str
+    objects: Callable[[Facts, Readings], Objection | None]
+
+
+CHECKS: Final = (
+    Check("request", resource.object_to_request),
+    Check("host", resource.object_to_host),
+    Check("resource group", resource.object_to_missing_group),
+    Check("version", resource.object_to_version),
+    Check("tenant", caller.object_to_tenant),
+    Check("origin", origin.object_to_malformed_origin),
+    Check("protocol", resource.object_to_protocol),
+    Check("preflight", origin.object_to_preflight),
+    Check("allow rule", origin.object_to_origin),
+    Check("read", origin.object_to_read),
+    Check("embed", site.object_to_embed),
+    Check("navigation", site.object_to_navigation),
+    Check("retired version", resource.object_to_retired_version),
+    Check("browser proof", site.object_to_missing_browser_proof),
+    Check("content type", resource.object_to_content_type),
+    Check("guards", caller.object_to_caller),
+)
+"""In this order; the first objection answers. An origin that is not listed never gets beyond its own checks."""
+
+_OBJECTIONS: Final = tuple(check.objects for check in CHECKS)
+
+_ALLOWED: Final = {
+    Kind.SAME_ORIGIN: Reason.SAME_ORIGIN,
+    Kind.NOT_A_BROWSER: Reason.NOT_A_BROWSER,
+    Kind.READ: Reason.UNLISTED_READ,
+    Kind.EMBED: Reason.UNLISTED_EMBED,
+    Kind.NAVIGATION: Reason.UNLISTED_NAVIGATION,
+    Kind.CROSS_ORIGIN: Reason.UNLISTED_READ,
+}
+
+
+def decide(facts: Facts, readings: Readings) -> Decision:
+    """Answer a request.
+
+    Returns: the decision, whatever the request is: the first objection as a refusal, else what the request may do.
+    Never raises.
+    """
+    for objects in _OBJECTIONS:
+        objection = objects(facts, readings)
+        if objection is not None:
+            return refuse(objection, facts)
+    return _allow(facts, readings)
+
+
+def refuse(objection: Objection, facts: Facts) -> Decision:
+    """Turn an objection into the refusal that it stands for."""
+    return Decision(
+        outcome=_refusal(objection.reason, facts),
+        reason=objection.reason,
+        status=403 if facts.is_preflight and objection.guard else objection.status,
+        facts=facts,
+        guard=objection.guard,
+        shadow=_is_shadow(facts),
+    )
+
+
+def fault(reason: Reason) -> Decision:
+    """Refuse because of a fault of our own, when there are no facts to speak of."""
+    return Decision(Outcome.ERROR, reason, Objection(reason).status, None)
+
+
+def _refusal(reason: Reason, facts: Facts) -> Outcome:
+    if reason in FAULTS:
+        return Outcome.ERROR
+    return Outcome.PREFLIGHT_DENY if facts.is_preflight else Outcome.DENY
+
+
+def _allow(facts: Facts, readings: Readings) -> Decision:
+    if facts.is_preflight:
+        return Decision(
+            Outcome.PREFLIGHT_ALLOW, Reason.PREFLIGHT_ALLOWED, NO_CONTENT, facts, shadow=_is_shadow(facts)
+        )
+    return Decision(
+        outcome=Outcome.ALLOW,
+        reason=Reason.RULE_ALLOWED if facts.standing else _ALLOWED[facts.kind],
+        status=0,
+        facts=facts,
+        roles=_roles(facts, readings),
+        shadow=_is_shadow(facts),
+    )
+
+
+def _is_shadow(facts: Facts) -> bool:
+    return facts.group.shadow if facts.group else facts.policy.shadow
+
+
+def _roles(facts: Facts, readings: Readings) -> tuple[str, ...]:
+    for name in facts.needs:
+        token = caller.token_of(name, facts, readings)
+        if token.state is TokenState.VALID:
+            return role_names(token.claims, facts.policy.providers[name].roles)
+    return ()

@@ -1,0 +1,99 @@
+"""What is known of a request once it is held against a policy, before anybody decides."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cors_authz.fetch.request import Kind, Request
+from cors_authz.fetch.target import Authority, Target
+from cors_authz.policy.compiled import (
+    CompiledPolicy,
+    Credential,
+    Membership,
+    Protocol,
+    Provider,
+    ResourceGroup,
+    Route,
+    Rule,
+    TokenPlace,
+)
+
+_EVERY_CREDENTIAL = frozenset(Credential)
+_NO_CREDENTIAL: frozenset[Credential] = frozenset()
+_CREDENTIAL_OF = {TokenPlace.AUTHORIZATION: Credential.BEARER, TokenPlace.COOKIE: Credential.COOKIE}
+
+
+class Standing(NamedTuple):
+    """A rule, and the membership by which the request's origin comes under it."""
+
+    rule: Rule
+    membership: Membership
+
+
+class Facts(NamedTuple):
+    """A request held against a policy.
+
+    `target` is None where the path is ambiguous, `authority` where the host is none. `method` is the one that will
+    run (the asked one in a preflight, an overriding one anywhere), None where an override is forbidden. `asked` is
+    what a preflight asks for, as it was sent. `version` is empty where the group has none or the request names none,
+    and `version_known` is False where a preflight cannot show it. `listed` is the narrowest rule that has the origin
+    at all, `standing` the rule that decides.
+    """
+
+    policy: CompiledPolicy
+    request: Request
+    target: Target | None
+    authority: Authority | None
+    host_known: bool
+    route: Route | None
+    method: str | None
+    kind: Kind
+    origin: str
+    origin_malformed: bool
+    protocol: Protocol
+    version: str
+    version_known: bool
+    tenants: tuple[str, ...]
+    listed: Standing | None
+    standing: Standing | None
+    asked_headers: tuple[str, ...] | None
+
+    @property
+    def group(self) -> ResourceGroup | None:
+        """The resource group of the route."""
+        return self.route.group if self.route else None
+
+    @property
+    def rule(self) -> Rule | None:
+        """The rule that decides."""
+        return self.standing.rule if self.standing else None
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether the request asks for another's permission."""
+        return self.kind is Kind.PREFLIGHT
+
+    @property
+    def tenant(self) -> str:
+        """The tenant, empty where none is known."""
+        return self.tenants[0] if self.tenants else ""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the providers whose tokens the decision may read; a preflight carries none."""
+        if self.route is None or self.is_preflight or (self.kind is Kind.CROSS_ORIGIN and self.standing is None):
+            return ()
+        rule = self.rule
+        return self.route.group.providers + rule.providers if rule and rule.providers else self.route.group.providers
+
+    @property
+    def credentials(self) -> frozenset[Credential]:
+        """The kinds of credential that travel on with the request; the others count as not sent."""
+        if self.standing is not None:
+            return self.standing.rule.credentials
+        return _NO_CREDENTIAL if self.kind in {Kind.CROSS_ORIGIN, Kind.READ} else _EVERY_CREDENTIAL
+
+    def sees_token_of(self, provider: Provider) -> bool:
+        """Tell whether a token of the provider travels on: one in a header of its own always does."""
+        credential = _CREDENTIAL_OF.get(provider.token_place)
+        return credential is None or credential in self.credentials

@@ -1,0 +1,270 @@
+"""Hold a request against a policy: which route, whose version and tenant, what kind, which rule. Nothing is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from cors_authz.fetch.fields import asked_headers
+from cors_authz.fetch.origin import DEFAULT_PORTS, OPAQUE, parse_origin
+from cors_authz.fetch.request import Kind, Request, is_preflight, is_websocket, kind_of, overriding_method
+from cors_authz.fetch.target import Authority, Target, query_values, read_authority, read_target
+from cors_authz.pdp.facts import Facts, Standing
+from cors_authz.policy.compiled import (
+    CompiledPolicy,
+    HostRoutes,
+    Membership,
+    OriginTable,
+    Protocol,
+    ResourceGroup,
+    Route,
+    RouteTable,
+    SlotAt,
+    TenantSource,
+    VersionFrom,
+    VersionSource,
+)
+
+ROUTE_METADATA: Final = "cors_authz"
+"""The namespace of Envoy's route metadata in which a tenant may stand."""
+
+
+class _Version(NamedTuple):
+    name: str
+    known: bool
+
+
+class _Standings(NamedTuple):
+    listed: Standing | None
+    deciding: Standing | None
+
+
+_NO_STANDING: Final = _Standings(None, None)
+_NO_VERSION: Final = _Version("", known=True)
+_UNKNOWN_VERSION: Final = _Version("", known=False)
+
+
+def match(request: Request, policy: CompiledPolicy) -> Facts:
+    """Hold a request against a policy.
+
+    Returns: the facts, whatever the request is; `Facts.needs` says which tokens the decision may read. Never raises.
+    """
+    scheme = policy.public_scheme or request.scheme
+    authority = read_authority(request.host, scheme)
+    target = read_target(request.target)
+    method = _effective_method(request, target)
+    own = f"{scheme}://{authority.text}" if authority else ""
+    kind = kind_of(request, method or "", own)
+    port = (authority.port or DEFAULT_PORTS.get(scheme, "")) if authority else ""
+    host_known, route = _route_of(_hosts_of(policy.routes, authority), port, target, method or "")
+    version = _version_of(request, route, authority, target, preflight=kind is Kind.PREFLIGHT)
+    origin = request.headers.get("origin", "")
+    foreign = kind is Kind.CROSS_ORIGIN or kind is Kind.PREFLIGHT
+    memberships = origin_memberships(policy.origins, origin) if foreign and origin else ()
+    standings = _standings(route, memberships, method, version) if memberships else _NO_STANDING
+    return Facts(
+        policy=policy,
+        request=request,
+        target=target,
+        authority=authority,
+        host_known=host_known,
+        route=route,
+        method=method,
+        kind=kind,
+        origin=origin,
+        origin_malformed=memberships is None,
+        protocol=protocol_of(request, target),
+        version=version.name,
+        version_known=version.known,
+        tenants=_tenants_of(policy.tenants, request, route, authority, target),
+        listed=standings.listed,
+        standing=standings.deciding,
+        asked_headers=_asked(request) if kind is Kind.PREFLIGHT else (),
+    )
+
+
+def _effective_method(request: Request, target: Target | None) -> str | None:
+    override = overriding_method(request, target.query if target else "")
+    if override:
+        return override
+    if override is None:
+        return None
+    return request.headers["access-control-request-method"] if is_preflight(request) else request.method
+
+
+def _asked(request: Request) -> tuple[str, ...] | None:
+    return asked_headers(request.headers.get("access-control-request-headers", ""))
+
+
+def _route_of(
+    hosts: Iterable[HostRoutes], port: str, target: Target | None, method: str
+) -> tuple[bool, Route | None]:
+    known = False
+    narrowest: Route | None = None
+    for host in hosts:
+        if host.port and host.port != port:
+            continue
+        known = True
+        for route in host.paths.find(target.segments) if target else ():
+            if (narrowest is None or route.rank < narrowest.rank) and _serves(route, method):
+                narrowest = route
+    return known, narrowest
+
+
+def _hosts_of(table: RouteTable, authority: Authority | None) -> Iterable[HostRoutes]:
+    if authority is None:
+        return ()
+    exact = table.exact.get(authority.host)
+    return exact if exact is not None else table.patterns.find(authority.labels[::-1])
+
+
+def _serves(route: Route, method: str) -> bool:
+    methods = route.methods
+    return methods is None or method in methods or (method == "OPTIONS" and "GET" in methods)
+
+
+def origin_memberships(table: OriginTable, origin: str) -> tuple[Membership, ...] | None:
+    """Find the origin groups that an origin is in, the narrowest first.
+
+    Returns: the memberships, () for an origin that no group has; None for a malformed one.
+    """
+    exact = table.exact.get(origin)
+    if exact is not None:
+        return exact
+    if origin == OPAQUE:
+        return table.anyone
+    parsed = parse_origin(origin)
+    if parsed is None:
+        return None
+    patterns = table.patterns.get(parsed.scheme)
+    if patterns is None:
+        return table.anyone
+    found = (
+        membership
+        for port, membership in patterns.find(parsed.labels[::-1])
+        if port in {"*", parsed.port}
+    )
+    return (*sorted(found), *table.anyone)
+
+
+def _standings(
+    route: Route | None, memberships: Iterable[Membership], method: str | None, version: _Version
+) -> _Standings:
+    if route is None:
+        return _NO_STANDING
+    listed: Standing | None = None
+    for membership in memberships:
+        for rule in route.group.rules_of.get(membership.group, ()):
+            standing = Standing(rule, membership)
+            listed = listed or standing
+            if method is not None and rule.admits(method, version.name if version.known else None):
+                return _Standings(listed, standing)
+    return _Standings(listed, None)
+
+
+def protocol_of(request: Request, target: Target | None) -> Protocol:
+    """Recognise the protocol of a request by `Upgrade`, by its content type or by Connect's own marks.
+
+    Envoy's grpc_web filter rewrites the content type to plain gRPC and leaves `x-grpc-web`. A Connect GET has no
+    content type and names its protocol in the query.
+    """
+    if is_websocket(request):
+        return Protocol.WEBSOCKET
+    headers = request.headers
+    content_type = headers.get("content-type", "")
+    if content_type.startswith("application/grpc"):
+        translated = content_type.startswith("application/grpc-web") or "x-grpc-web" in headers
+        return Protocol.GRPC_WEB if translated else Protocol.GRPC
+    connect = "connect-protocol-version" in headers or content_type.startswith("application/connect+")
+    if connect or (target is not None and "v1" in query_values(target.query, "connect")):
+        return Protocol.CONNECT
+    return Protocol.HTTP
+
+
+def _version_of(
+    request: Request, route: Route | None, authority: Authority | None, target: Target | None, *, preflight: bool
+) -> _Version:
+    if route is None or authority is None or target is None:
+        return _NO_VERSION
+    slots = _slot_values(route.version_in_host, route.version_in_path, authority, target)
+    if slots:
+        # Two slots that disagree name no version.
+        return _Version(slots[0] if len(set(slots)) == 1 else "", known=True)
+    source = route.group.version_from
+    if source is None:
+        return _NO_VERSION
+    if preflight and source.source is not VersionSource.QUERY:
+        return _UNKNOWN_VERSION
+    values = _named_versions(source, request.headers, target.query)
+    if not values:
+        return _Version(source.default, known=True)
+    return _Version(values[0] if len(values) == 1 else "", known=True)
+
+
+def _named_versions(source: VersionFrom, headers: Mapping[str, str], query: str) -> tuple[str, ...]:
+    if source.source is VersionSource.QUERY:
+        return query_values(query, source.name)
+    if source.source is VersionSource.HEADER:
+        value = headers.get(source.name, "")
+        return (value,) if value else ()
+    return _media_type_versions(source, headers.get("accept", "")) or _media_type_versions(
+        source, headers.get("content-type", "")
+    )
+
+
+def _media_type_versions(source: VersionFrom, value: str) -> tuple[str, ...]:
+    prefix, suffix = source.prefix, source.suffix
+    if prefix not in value:
+        return ()
+    types = (part.partition(";")[0].strip() for part in value.split(","))
+    named = (
+        kind[len(prefix) : len(kind) - len(suffix)]
+        for kind in types
+        if kind.startswith(prefix) and kind.endswith(suffix) and len(kind) > len(prefix) + len(suffix)
+    )
+    return tuple(dict.fromkeys(named))
+
+
+def _tenants_of(
+    source: TenantSource | None,
+    request: Request,
+    route: Route | None,
+    authority: Authority | None,
+    target: Target | None,
+) -> tuple[str, ...]:
+    if route is None or authority is None or target is None:
+        return ()
+    slots = _slot_values(route.tenant_in_host, route.tenant_in_path, authority, target)
+    return slots or (_tenant_beyond_the_route(source, request) if source else ())
+
+
+def _tenant_beyond_the_route(source: TenantSource, request: Request) -> tuple[str, ...]:
+    if source.route_metadata:
+        value = request.route_metadata.get(ROUTE_METADATA, {}).get(source.route_metadata)
+        return (value,) if isinstance(value, str) and value else ()
+    principal = request.principal
+    if not source.principal_prefix or not principal.startswith(source.principal_prefix):
+        return ()
+    tenant, slash, rest = principal.removeprefix(source.principal_prefix).partition("/")
+    return (tenant,) if tenant and _ends_as(slash + rest, source.principal_suffix) else ()
+
+
+def _ends_as(rest: str, suffix: str) -> bool:
+    return rest.startswith(suffix[:-1]) if suffix.endswith("*") else rest == suffix
+
+
+def _slot_values(
+    in_host: SlotAt | None, in_path: SlotAt | None, authority: Authority, target: Target
+) -> tuple[str, ...]:
+    if in_host is None and in_path is None:
+        return ()
+    values = []
+    if in_host is not None:
+        values.append(_cut(authority.labels[-1 - in_host.element], in_host))
+    if in_path is not None:
+        values.append(_cut(target.segments[in_path.element], in_path))
+    return tuple(values)
+
+
+def _cut(text: str, slot: SlotAt) -> str:
+    return text[slot.prefix : len(text) - slot.suffix]
