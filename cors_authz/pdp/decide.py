@@ -61,11 +61,11 @@ def decide(facts: Facts, readings: Readings) -> Decision:
     for objects in _OBJECTIONS:
         objection = objects(facts, readings)
         if objection is not None:
-            return refuse(objection, facts)
+            return refuse(objection, facts, readings.now)
     return _allow(facts, readings)
 
 
-def refuse(objection: Objection, facts: Facts) -> Decision:
+def refuse(objection: Objection, facts: Facts, now: float) -> Decision:
     """Turn an objection into the refusal that it stands for."""
     return Decision(
         outcome=_refusal(objection.reason, facts),
@@ -74,6 +74,7 @@ def refuse(objection: Objection, facts: Facts) -> Decision:
         facts=facts,
         guard=objection.guard,
         shadow=_is_shadow(facts),
+        now=now,
     )
 
 
@@ -91,7 +92,12 @@ def _refusal(reason: Reason, facts: Facts) -> Outcome:
 def _allow(facts: Facts, readings: Readings) -> Decision:
     if facts.is_preflight:
         return Decision(
-            Outcome.PREFLIGHT_ALLOW, Reason.PREFLIGHT_ALLOWED, NO_CONTENT, facts, shadow=_is_shadow(facts)
+            outcome=Outcome.PREFLIGHT_ALLOW,
+            reason=Reason.PREFLIGHT_ALLOWED,
+            status=NO_CONTENT,
+            facts=facts,
+            shadow=_is_shadow(facts),
+            now=readings.now,
         )
     return Decision(
         outcome=Outcome.ALLOW,
@@ -100,6 +106,7 @@ def _allow(facts: Facts, readings: Readings) -> Decision:
         facts=facts,
         roles=_roles(facts, readings),
         shadow=_is_shadow(facts),
+        now=readings.now,
     )
 
 

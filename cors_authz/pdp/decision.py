@@ -103,7 +103,8 @@ class Objection(NamedTuple):
 class Decision(NamedTuple):
     """One answer to one request. `status` is that of our own answer, 0 where the request goes on.
 
-    `shadow` says that the decision is recorded and not applied. `roles` are those of the token that a guard read.
+    `shadow` says that the decision is recorded and not applied. `roles` are those of the token that a guard read, `now`
+    is the time of the decision in seconds since the epoch.
     """
 
     outcome: Outcome
@@ -113,6 +114,7 @@ class Decision(NamedTuple):
     guard: Guard | None = None
     roles: tuple[str, ...] = ()
     shadow: bool = False
+    now: float = 0.0
 
     @property
     def group(self) -> ResourceGroup | None:

@@ -1,0 +1,1 @@
+"""The only place that knows Envoy: its protobuf messages and its configuration."""

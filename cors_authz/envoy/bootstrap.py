@@ -1,0 +1,372 @@
+"""The Envoy that stands in front of the service, as plain data for Envoy's JSON bootstrap.
+
+The demo and the integration tests start it. What is set here was measured on Envoy 1.40; where a setting looks like a
+matter of taste, its comment says what failed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+Config = dict[str, Any]
+"""A message of Envoy's API in its JSON form."""
+
+CORS_RESPONSE_HEADERS = (
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "access-control-allow-private-network",
+)
+"""What upstreams may not say for themselves."""
+
+AUTHZ_CLUSTER = "authz"
+UPSTREAM_CLUSTER = "upstream"
+ROUTE_NAMESPACE = "cors_authz"
+"""The namespace of a route's `metadata.filter_metadata` that reaches the service."""
+
+_RETRIED = (
+    "connect-failure",
+    "refused-stream",
+    "reset",
+    "reset-before-request",
+    "unavailable",
+    "cancelled",
+    "resource-exhausted",
+)
+_EXT_AUTHZ = "envoy.filters.http.ext_authz"
+_JWT_AUTHN = "envoy.filters.http.jwt_authn"
+
+
+class Address(NamedTuple):
+    """Where something listens: a host and a TCP port, or the path of a Unix socket (then host is "" and port 0)."""
+
+    host: str
+    port: int
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read an address as gRPC writes it.
+
+        Args:
+            text: `HOST:PORT`, `[IPv6]:PORT`, `unix:PATH` or `unix://PATH`.
+
+        Raises:
+            ValueError: It is none of these; the text says what to write.
+
+        Spec: https://github.com/grpc/grpc/blob/master/doc/naming.md.
+        """
+        if text.startswith("unix:"):
+            return cls._of_path(text)
+        host, _, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        name = host[1:-1] if bracketed else host
+        if not name or bracketed != (":" in name) or not _is_port(port):
+            raise ValueError(f"`{text}` is not an address; write HOST:PORT, [IPv6]:PORT or unix:PATH")
+        return cls(name, int(port))
+
+    @classmethod
+    def _of_path(cls, text: str) -> Address:
+        path = text.removeprefix("unix:")
+        path = path.removeprefix("//") if path.startswith("///") else path
+        if not path or path.startswith("//"):
+            raise ValueError(f"`{text}` names no Unix socket; write unix:PATH")
+        return cls("", 0, path)
+
+    def __str__(self) -> str:
+        """Write the address as gRPC and `parse` read it."""
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Tls(NamedTuple):
+    """The files (PEM) of a TLS listener; with `client_ca`, the certificates of clients are verified and read."""
+
+    certificate: str
+    private_key: str
+    client_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What deployments vary.
+
+    Attributes:
+        encode_raw_headers: Send the bytes of headers as they came, instead of text with `!` for what is not UTF-8.
+        access_log: The file of the access log; "" is the standard output.
+        http_filters_before: HTTP filters in front of ext_authz. Their own replies carry no CORS headers.
+        http_filters_after: HTTP filters between ext_authz and the router.
+        routes: Routes tried before the one that sends everything to the upstream.
+        tls: The listener's certificate; None is plain HTTP/1.1 and HTTP/2 with prior knowledge.
+    """
+
+    encode_raw_headers: bool = False
+    access_log: str = ""
+    http_filters_before: Sequence[Mapping[str, Any]] = ()
+    http_filters_after: Sequence[Mapping[str, Any]] = ()
+    routes: Sequence[Mapping[str, Any]] = ()
+    tls: Tls | None = None
+
+
+_PLAIN = Options()
+
+
+def bootstrap(
+    listen: Address, authz: Sequence[Address], upstream: Address, admin: Address, options: Options = _PLAIN
+) -> Config:
+    """Describe a whole Envoy: one listener, the service as its external authorization, one upstream.
+
+    Args:
+        listen: Where clients connect; port 0 lets the system choose.
+        authz: The instances of the service: all of them Unix sockets and IP addresses, or all of them host names.
+        upstream: What is protected.
+        admin: Envoy's admin interface; anyone who reaches it controls Envoy, so keep it on loopback.
+        options: What deployments vary.
+
+    Returns:
+        A new value for `json.dumps`; nothing in it is shared with the arguments but the options' own parts.
+
+    Spec: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/bootstrap/v3/bootstrap.proto.
+    """
+    return {
+        "admin": {"address": _address(admin)},
+        "static_resources": {
+            "listeners": [_listener(listen, options)],
+            "clusters": [_authz_cluster(authz), _cluster(UPSTREAM_CLUSTER, [upstream])],
+        },
+    }
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) <= 0xFFFF  # noqa: PLR2004 - the largest port
+
+
+def _typed(message: str, **fields: object) -> Config:
+    return {"@type": f"type.googleapis.com/{message}", **fields}
+
+
+def _address(address: Address) -> Config:
+    if address.path:
+        return {"pipe": {"path": address.path}}
+    return {"socket_address": {"address": address.host, "port_value": address.port}}
+
+
+def _listener(listen: Address, options: Options) -> Config:
+    chain: Config = {
+        "filters": [
+            {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager(options)}
+        ]
+    }
+    if options.tls:
+        chain["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": _downstream_tls(options.tls),
+        }
+    return {
+        "name": "ingress",
+        "address": _address(listen),
+        # Otherwise a second Envoy binds the port without an error and takes half of the connections.
+        "enable_reuse_port": False,
+        "filter_chains": [chain],
+    }
+
+
+def _downstream_tls(tls: Tls) -> Config:
+    context: Config = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificates": [
+            {"certificate_chain": {"filename": tls.certificate}, "private_key": {"filename": tls.private_key}}
+        ],
+    }
+    if tls.client_ca:
+        context["validation_context"] = {"trusted_ca": {"filename": tls.client_ca}}
+    return _typed(
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context=context,
+        # A caller without a certificate is refused by a guard, with a reason, not by a broken handshake.
+        require_client_certificate=False,
+    )
+
+
+def _connection_manager(options: Options) -> Config:
+    return _typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="ingress",
+        codec_type="AUTO",
+        # Otherwise the last X-Forwarded-For of the client becomes the source address that guards look at.
+        use_remote_address=True,
+        # The service decides on the path that the router takes.
+        normalize_path=True,
+        merge_slashes=True,
+        # `%2F` and `%5C` stay: the service refuses them with a reason that a developer can read; REJECT_REQUEST would
+        # answer a bare 400 without asking it, and UNESCAPE would decide for those groups that take opaque slashes.
+        path_with_escaped_slashes_action="KEEP_UNCHANGED",
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        # Browsers on HTTP/2 open WebSockets by extended CONNECT.
+        http2_protocol_options={"allow_connect": True},
+        access_log=[_access_log(options.access_log)],
+        route_config=_route_config(options.routes),
+        http_filters=[*options.http_filters_before, _ext_authz(options), *options.http_filters_after, _router()],
+    )
+
+
+def _access_log(path: str) -> Config:
+    log_format = {
+        "json_format": {
+            "time": "%START_TIME%",
+            "method": "%REQUEST_HEADER(:METHOD)%",
+            "authority": "%REQUEST_HEADER(:AUTHORITY)%",
+            # Queries carry tokens of careless clients.
+            "path": "%PATH(NQ)%",
+            "code": "%RESPONSE_CODE%",
+            "details": "%RESPONSE_CODE_DETAILS%",
+            "flags": "%RESPONSE_FLAGS%",
+            "request_id": "%REQUEST_HEADER(X-REQUEST-ID)%",
+            # The only thing that tells an answered preflight from a refusal: Envoy counts and flags both as denied.
+            "decision": f"%DYNAMIC_METADATA({_EXT_AUTHZ})%",
+        }
+    }
+    if not path:
+        message = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+        return {"name": "envoy.access_loggers.stdout", "typed_config": _typed(message, log_format=log_format)}
+    message = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    return {"name": "envoy.access_loggers.file", "typed_config": _typed(message, path=path, log_format=log_format)}
+
+
+def _route_config(routes: Sequence[Mapping[str, Any]]) -> Config:
+    everything = {"match": {"prefix": "/"}, "route": {"cluster": UPSTREAM_CLUSTER}}
+    host = {
+        "name": "all",
+        "domains": ["*"],
+        # On the virtual host, not in a header_mutation filter: this takes the upstream's headers and leaves those that
+        # the service puts on its own answers, refused preflights included.
+        "response_headers_to_remove": list(CORS_RESPONSE_HEADERS),
+        "routes": [*routes, everything],
+    }
+    return {"name": "ingress", "virtual_hosts": [host]}
+
+
+def _ext_authz(options: Options) -> Config:
+    return {
+        "name": _EXT_AUTHZ,
+        "typed_config": _typed(
+            "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            transport_api_version="V3",
+            grpc_service=_grpc_service(),
+            encode_raw_headers=options.encode_raw_headers,
+            metadata_context_namespaces=[_JWT_AUTHN],
+            route_metadata_context_namespaces=[ROUTE_NAMESPACE],
+            # Otherwise a line break in a value that the service sends becomes a header of its own.
+            validate_mutations=True,
+            failure_mode_allow=False,
+            # An outage is not a refusal: the default would be 403.
+            status_on_error={"code": 503},
+            # Otherwise preflights and refusals count as answers of an upstream that never saw them.
+            charge_cluster_response_stats=False,
+        ),
+    }
+
+
+def _grpc_service() -> Config:
+    return {
+        "envoy_grpc": {"cluster_name": AUTHZ_CLUSTER},
+        # The whole budget; it must hold two tries and the pause between them.
+        "timeout": "0.5s",
+        "initial_metadata": [
+            # The only per-try timeout that ext_authz heeds; without it an instance that hangs fails every request.
+            {"key": "x-envoy-upstream-rq-per-try-timeout-ms", "value": "100"},
+            # A request may be checked twice; the service tells by this name that it is the same.
+            {"key": "x-request-id", "value": "%REQUEST_HEADER(X-REQUEST-ID)%"},
+        ],
+    }
+
+
+def _router() -> Config:
+    return {
+        "name": "envoy.filters.http.router",
+        "typed_config": _typed("envoy.extensions.filters.http.router.v3.Router"),
+    }
+
+
+def _cluster(name: str, addresses: Sequence[Address]) -> Config:
+    endpoints = [{"endpoint": {"address": _address(address)}} for address in addresses]
+    return {
+        "name": name,
+        "connect_timeout": "0.25s",
+        "type": "STATIC" if all(_is_literal(address) for address in addresses) else "STRICT_DNS",
+        "lb_policy": "ROUND_ROBIN",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }
+
+
+def _is_literal(address: Address) -> bool:
+    try:
+        return bool(address.path or ip_address(address.host))
+    except ValueError:
+        return False
+
+
+def _authz_cluster(addresses: Sequence[Address]) -> Config:
+    """Reach the instances so that a restart, a crash or a hang of one of two fails no request."""
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {
+        **_cluster(AUTHZ_CLUSTER, addresses),
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "health_checks": [_health_check()],
+        "outlier_detection": _outlier_detection(),
+        # The default of three concurrent retries overflows as soon as an instance goes.
+        "circuit_breakers": {
+            "thresholds": [{"max_retries": 1000, "max_requests": 10000, "max_pending_requests": 10000}]
+        },
+        "typed_extension_protocol_options": {
+            protocol: _typed(
+                protocol, explicit_http_config={"http2_protocol_options": {}}, retry_policy=_retry_policy()
+            )
+        },
+    }
+
+
+def _health_check() -> Config:
+    return {
+        "timeout": "0.3s",
+        "interval": "0.5s",
+        "unhealthy_interval": "0.5s",
+        "no_traffic_interval": "0.5s",
+        "unhealthy_threshold": 1,
+        "healthy_threshold": 1,
+        "grpc_health_check": {},
+    }
+
+
+def _outlier_detection() -> Config:
+    return {
+        "consecutive_gateway_failure": 3,
+        "enforcing_consecutive_gateway_failure": 100,
+        "consecutive_5xx": 3,
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 2,
+        "interval": "1s",
+        "base_ejection_time": "3s",
+        "max_ejection_percent": 50,
+    }
+
+
+def _retry_policy() -> Config:
+    # On the cluster: the retry policies of grpc_service are accepted by Envoy and have no effect for ext_authz.
+    previous_hosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    return {
+        "retry_on": ",".join(_RETRIED),
+        "num_retries": 3,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.05s"},
+        "retry_host_predicate": [
+            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": _typed(previous_hosts)}
+        ],
+        "host_selection_retry_max_attempts": 5,
+    }

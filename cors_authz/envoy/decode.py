@@ -1,0 +1,70 @@
+"""CheckRequest bytes to a request. Nothing is judged here, and nothing that Envoy may send makes it fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct, Value
+
+from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, Metadata
+from cors_authz.fetch.request import Request, spoofed_names
+
+# What every name that an upstream could take for ours contains. Looked for in the bytes, so that ordinary requests do
+# not pay for a walk over their headers.
+_SPOOF_MARK = b"authz"
+
+
+def decode(raw: bytes) -> Request | None:
+    """Read a serialized `envoy.service.auth.v3.CheckRequest`.
+
+    `headers` and, with `encode_raw_headers`, `header_map` are read alike; bytes of raw values are taken as Latin-1.
+
+    Returns: the request; None for bytes that are no CheckRequest or hold no HTTP request. Never raises.
+    """
+    try:
+        attributes = CheckRequest.FromString(raw).attributes
+    except DecodeError:
+        return None
+    if not attributes.HasField("request") or not attributes.request.HasField("http"):
+        return None
+    http = attributes.request.http
+    headers = http.headers or _raw_headers(http)
+    return Request(
+        method=http.method,
+        scheme=http.scheme,
+        host=http.host,
+        target=http.path,
+        headers=headers,
+        source=attributes.source.address.socket_address.address,
+        principal=attributes.source.principal,
+        metadata=_metadata(attributes.metadata_context),
+        route_metadata=_metadata(attributes.route_metadata_context),
+        spoofed=spoofed_names(headers) if _SPOOF_MARK in raw.lower() else (),
+    )
+
+
+def _raw_headers(http: AttributeContext.HttpRequest) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for field in http.header_map.headers:
+        name = field.key.lower()
+        value = field.raw_value.decode("latin-1") or field.value
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _metadata(metadata: Metadata) -> Mapping[str, Mapping[str, object]]:
+    return {name: _plain_struct(struct) for name, struct in metadata.filter_metadata.items()}
+
+
+def _plain_struct(struct: Struct) -> Mapping[str, object]:
+    return {name: _plain(value) for name, value in struct.fields.items()}
+
+
+def _plain(value: Value) -> object:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _plain_struct(value.struct_value)
+    if kind == "list_value":
+        return tuple(_plain(item) for item in value.list_value.values)
+    return None if kind in {None, "null_value"} else getattr(value, kind)

@@ -1,0 +1,290 @@
+"""The answer to a decision: Access-Control-*, Vary and our own headers, to the client and to the upstream.
+
+An answer has two parts. What follows from the policy alone is the same for every request with the same decision, so
+whoever encodes it may do so once; what follows from the request is little, and is added each time.
+"""
+
+from __future__ import annotations
+
+import json
+from email.utils import formatdate
+from enum import IntEnum, unique
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from cors_authz.fetch.request import OWN_PREFIX
+from cors_authz.pdp.decision import Decision, Outcome, Reason
+from cors_authz.pdp.facts import Facts
+from cors_authz.pdp.reasons import WORDS, mend_of
+from cors_authz.policy.compiled import ApiVersion, Credential, ResourceGroup, Rule
+
+DECISION_ID: Final = "<decision-id: 32 hex characters>"
+"""Stands in constant parts for the id of the decision, and is as long as one."""
+
+PREFLIGHT_VARY: Final = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
+ID_HEADER: Final = OWN_PREFIX + "decision-id"
+GROUP_HEADER: Final = OWN_PREFIX + "origin-group"
+TENANT_HEADER: Final = OWN_PREFIX + "tenant"
+VERSION_HEADER: Final = OWN_PREFIX + "api-version"
+ROLES_HEADER: Final = OWN_PREFIX + "roles"
+
+_ALLOW_ORIGIN: Final = "access-control-allow-origin"
+_MAX_ROLES_CHARACTERS: Final = 4096
+
+
+@unique
+class Action(IntEnum):
+    """What becomes of a header that is already there; the values are those of Envoy's HeaderAppendAction."""
+
+    APPEND = 0
+    ADD_IF_ABSENT = 1
+    OVERWRITE = 2
+    OVERWRITE_IF_EXISTS = 3
+
+
+class Header(NamedTuple):
+    """A header to set, its name in lower case. The empty value blanks a header that is there."""
+
+    name: str
+    value: str
+    action: Action = Action.OVERWRITE
+
+
+class Answer(NamedTuple):
+    """Headers to the client and to the upstream, names taken off the request, and the body of an answer of ours."""
+
+    to_client: tuple[Header, ...] = ()
+    to_upstream: tuple[Header, ...] = ()
+    removed: tuple[str, ...] = ()
+    body: str = ""
+
+
+_NOTHING: Final = Answer()
+
+# An upstream's own grants never widen ours. They are blanked only where they are there, since Envoy cannot remove
+# them from here; an empty Access-Control-Allow-Origin fails the CORS check, as an absent one does.
+_BLANKS: Final = tuple(
+    Header(f"access-control-{name}", "", Action.OVERWRITE_IF_EXISTS)
+    for name in (
+        "allow-origin",
+        "allow-credentials",
+        "expose-headers",
+        "allow-methods",
+        "allow-headers",
+        "max-age",
+        "allow-private-network",
+    )
+)
+_ID_TO_CLIENT: Final = Header(ID_HEADER, DECISION_ID)
+_NO_STORE: Final = Header("cache-control", "no-store")
+
+
+def constant_part(decision: Decision) -> Answer:
+    """Give the part of the answer that follows from the policy, with `DECISION_ID` where the id will stand."""
+    if decision.shadow:
+        return _NOTHING
+    if decision.outcome is Outcome.ALLOW:
+        return _allowed(decision)
+    if decision.outcome is Outcome.PREFLIGHT_ALLOW:
+        return _preflight(decision)
+    return _refused(decision)
+
+
+def request_part(decision: Decision) -> Answer:
+    """Give the part of the answer that follows from the request."""
+    facts = decision.facts
+    if decision.shadow or facts is None:
+        return _NOTHING
+    if decision.outcome is Outcome.ALLOW:
+        return _request_part_of_allowed(decision, facts)
+    if decision.outcome is Outcome.PREFLIGHT_ALLOW:
+        return Answer((*_echo(facts, decision.rule), *_asked(facts)))
+    if facts.is_preflight:
+        return _NOTHING
+    successor = _announcements(decision, facts) if decision.reader else ()
+    return Answer((*_echo(facts, decision.reader), *successor))
+
+
+def whole(decision: Decision, decision_id: str) -> Answer:
+    """Give the whole answer, as the client and the upstream will see it. For people; the wire splices its parts."""
+    constant, request = constant_part(decision), request_part(decision)
+    return Answer(
+        tuple(_with_id(header, decision_id) for header in constant.to_client + request.to_client),
+        tuple(_with_id(header, decision_id) for header in constant.to_upstream + request.to_upstream),
+        constant.removed + request.removed,
+        constant.body.replace(DECISION_ID, decision_id),
+    )
+
+
+def _with_id(header: Header, decision_id: str) -> Header:
+    return header._replace(value=decision_id) if header.value == DECISION_ID else header
+
+
+def _allowed(decision: Decision) -> Answer:
+    group, facts = decision.group, decision.facts
+    if group is None or facts is None:
+        return _NOTHING
+    grants = _grants(group, decision.rule)
+    granted = {header.name for header in grants}
+    if _is_echoed(group, decision.rule):
+        granted.add(_ALLOW_ORIGIN)
+    blanks = tuple(header for header in _BLANKS if header.name not in granted)
+    return Answer(
+        to_client=(*grants, *blanks, *_group_headers(group), _ID_TO_CLIENT),
+        to_upstream=(Header(ID_HEADER, DECISION_ID),),
+        removed=_withheld(facts.credentials),
+    )
+
+
+def _grants(group: ResourceGroup, rule: Rule | None) -> tuple[Header, ...]:
+    """The constant grants of an actual answer: `*` where the group gives the same to all, then what the rule gives."""
+    if rule is None:
+        return (Header(_ALLOW_ORIGIN, "*"),) if group.origin_free else ()
+    star = (Header(_ALLOW_ORIGIN, "*"),) if group.star else ()
+    credentials = (Header("access-control-allow-credentials", "true"),) if rule.sends_browser_credentials else ()
+    exposed = (Header("access-control-expose-headers", ",".join(rule.exposed)),) if rule.exposed else ()
+    return (*star, *credentials, *exposed)
+
+
+def _group_headers(group: ResourceGroup) -> tuple[Header, ...]:
+    vary = (Header("vary", ", ".join(group.vary), Action.APPEND),) if group.vary else ()
+    private = (Header("cache-control", "private", Action.ADD_IF_ABSENT),) if group.private else ()
+    # Two values of Cross-Origin-Resource-Policy protect nothing: https://fetch.spec.whatwg.org/#corp-check.
+    corp = (Header("cross-origin-resource-policy", group.corp),) if group.corp else ()
+    timing = (Header("timing-allow-origin", ", ".join(group.timing_origins)),) if group.timing_origins else ()
+    return (*vary, *private, *corp, *timing)
+
+
+def _withheld(credentials: frozenset[Credential]) -> tuple[str, ...]:
+    cookie = () if Credential.COOKIE in credentials else ("cookie",)
+    return cookie if Credential.BEARER in credentials else (*cookie, "authorization")
+
+
+def _preflight(decision: Decision) -> Answer:
+    group, rule = decision.group, decision.rule
+    if group is None or rule is None:
+        return _NOTHING
+    exposed = {"access-control-expose-headers"}
+    grants = tuple(header for header in _grants(group, rule) if header.name not in exposed)
+    age = Header("access-control-max-age", str(rule.max_age_seconds))
+    return Answer(to_client=(*grants, age, Header("vary", PREFLIGHT_VARY, Action.APPEND), _ID_TO_CLIENT))
+
+
+def _refused(decision: Decision) -> Answer:
+    if decision.facts is not None and decision.facts.is_preflight:
+        return Answer((Header("vary", PREFLIGHT_VARY, Action.APPEND), _NO_STORE, _ID_TO_CLIENT))
+    group, reader = decision.group, decision.reader
+    grants = _grants(group, reader) if group and reader else ()
+    vary = ", ".join(group.vary) if group else "Origin"
+    varies = (Header("vary", vary, Action.APPEND),) if vary else ()
+    kind = Header("content-type", "application/problem+json" if reader else "application/json")
+    return Answer(
+        to_client=(*grants, *varies, _NO_STORE, kind, *_demands(decision), _ID_TO_CLIENT),
+        body=_problem(decision) if reader else json.dumps({"decision_id": DECISION_ID}),
+    )
+
+
+def _demands(decision: Decision) -> tuple[Header, ...]:
+    if decision.outcome is Outcome.ERROR:
+        return (Header("retry-after", "1"),)
+    if decision.status != 401:  # noqa: PLR2004 - the one status that demands a challenge
+        return ()
+    # https://www.rfc-editor.org/rfc/rfc6750#section-3: no error code where no token came.
+    missing = decision.reason is Reason.TOKEN_MISSING
+    return (Header("www-authenticate", "Bearer" if missing else 'Bearer error="invalid_token"'),)
+
+
+def _problem(decision: Decision) -> str:
+    """Write the problem document. Spec: https://www.rfc-editor.org/rfc/rfc9457."""
+    group = decision.group
+    document = {
+        "type": f"urn:cors-authz:reason:{decision.reason.value}",
+        "title": WORDS[decision.reason].title,
+        "status": decision.status,
+        "detail": mend_of(decision),
+        "decision_id": DECISION_ID,
+        "reason": decision.reason.value,
+        "docs": group.docs if group else "",
+        "contact": group.contact if group else "",
+    }
+    return json.dumps({key: value for key, value in document.items() if value})
+
+
+def _is_echoed(group: ResourceGroup, rule: Rule | None) -> bool:
+    return rule is not None and not group.star
+
+
+def _echo(facts: Facts, rule: Rule | None) -> tuple[Header, ...]:
+    group = facts.group
+    return (Header(_ALLOW_ORIGIN, facts.origin),) if group and _is_echoed(group, rule) else ()
+
+
+def _asked(facts: Facts) -> tuple[Header, ...]:
+    headers = facts.request.headers
+    asked = [Header("access-control-allow-methods", headers["access-control-request-method"])]
+    if facts.asked_headers:
+        asked.append(Header("access-control-allow-headers", ",".join(facts.asked_headers)))
+    rule = facts.rule
+    if rule and rule.allow_private_network and headers.get("access-control-request-private-network") == "true":
+        asked.append(Header("access-control-allow-private-network", "true"))
+    return tuple(asked)
+
+
+def _request_part_of_allowed(decision: Decision, facts: Facts) -> Answer:
+    told = _told(decision, facts)
+    names = {header.name for header in told}
+    untold = tuple(name for name in (GROUP_HEADER, TENANT_HEADER, VERSION_HEADER, ROLES_HEADER) if name not in names)
+    spoofed = tuple(name for name in facts.request.spoofed if name not in names and name != ID_HEADER)
+    return Answer(
+        to_client=(*_echo(facts, decision.rule), *_announcements(decision, facts)),
+        to_upstream=told,
+        removed=tuple(dict.fromkeys(untold + spoofed)) if spoofed else untold,
+    )
+
+
+def _told(decision: Decision, facts: Facts) -> tuple[Header, ...]:
+    """The facts of the decision that services need not find out again."""
+    told = (
+        (GROUP_HEADER, facts.standing.membership.group if facts.standing else ""),
+        (TENANT_HEADER, facts.tenant),
+        (VERSION_HEADER, facts.version),
+        (ROLES_HEADER, _role_list(decision.roles)),
+    )
+    return tuple(Header(name, value) for name, value in told if value)
+
+
+def _role_list(roles: tuple[str, ...]) -> str:
+    """Join roles by commas. A token may name a role as it likes, so what could break the list is percent-encoded."""
+    listed = ",".join(quote(role, safe=":/@+") for role in roles)
+    return listed if len(listed) <= _MAX_ROLES_CHARACTERS else ""
+
+
+def _announcements(decision: Decision, facts: Facts) -> tuple[Header, ...]:
+    versions = facts.group.versions if facts.group else None
+    version = versions.get(facts.version) if versions else None
+    if version is None or (version.deprecated is not None and decision.now < version.deprecated):
+        return ()
+    # https://www.rfc-editor.org/rfc/rfc9745 and https://www.rfc-editor.org/rfc/rfc8594.
+    announced = [("deprecation", f"@{int(version.deprecated)}")] if version.deprecated is not None else []
+    if version.sunset is not None:
+        announced.append(("sunset", formatdate(version.sunset, usegmt=True)))
+    if announced and (link := _link(version, facts)):
+        announced.append(("link", link))
+    return tuple(Header(name, value, _announcing(name)) for name, value in announced)
+
+
+def _announcing(name: str) -> Action:
+    return Action.APPEND if name == "link" else Action.OVERWRITE
+
+
+def _link(version: ApiVersion, facts: Facts) -> str:
+    """Point to the same resource in the successor, where the version stands in the path; else to the documentation."""
+    slot = facts.route.version_in_path if facts.route else None
+    if slot is None or facts.target is None or not version.successor:
+        docs = facts.group.docs if facts.group else ""
+        return f'<{docs}>; rel="deprecation"' if docs else ""
+    segments = list(facts.target.segments)
+    held = segments[slot.element]
+    segments[slot.element] = held[: slot.prefix] + version.successor + held[len(held) - slot.suffix :]
+    return f'</{quote("/".join(segments), safe="/%!$&()*+,=:@~")}>; rel="successor-version"'
