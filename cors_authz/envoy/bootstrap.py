@@ -39,6 +39,7 @@ _RETRIED = (
     "cancelled",
     "resource-exhausted",
 )
+_LAST_PORT = 65535
 _EXT_AUTHZ = "envoy.filters.http.ext_authz"
 _JWT_AUTHN = "envoy.filters.http.jwt_authn"
 
@@ -145,7 +146,7 @@ def bootstrap(
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) <= 0xFFFF  # noqa: PLR2004 - the largest port
+    return len(text) <= len(str(_LAST_PORT)) and text.isascii() and text.isdecimal() and int(text) <= _LAST_PORT
 
 
 def _typed(message: str, **fields: object) -> Config:
@@ -200,7 +201,8 @@ def _connection_manager(options: Options) -> Config:
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="ingress",
         codec_type="AUTO",
-        # Otherwise the last X-Forwarded-For of the client becomes the source address that guards look at.
+        # Envoy is the edge: every request gets an x-request-id of Envoy's own, by which the service knows a repeated
+        # check; otherwise a client could name its request like another one.
         use_remote_address=True,
         # The service decides on the path that the router takes.
         normalize_path=True,

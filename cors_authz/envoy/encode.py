@@ -85,7 +85,7 @@ class Encoder:
 
 
 def _key_of(decision: Decision) -> _Key:
-    facts, group, rule = decision.facts, decision.group, decision.rule or decision.reader
+    facts, group, rule, reader = decision.facts, decision.group, decision.rule, decision.reader
     preflight = facts is not None and facts.is_preflight
     return _Key(
         decision.outcome,
@@ -93,7 +93,7 @@ def _key_of(decision: Decision) -> _Key:
         -decision.status if preflight else decision.status,
         decision.shadow,
         group.index if group else -1,
-        rule.index if rule else -1,
+        rule.index if rule else -2 - (reader.index if reader else -1),
         decision.guard.name if decision.guard else "",
         facts.version if facts and decision.reason is Reason.VERSION_RETIRED else "",
     )

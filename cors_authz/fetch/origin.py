@@ -35,7 +35,8 @@ def parse_origin(raw: str) -> Origin | None:
     """Split an `Origin` value into its tuple.
 
     Returns: the tuple; None for `null`, for a value over 512 characters and for anything that is not character for
-    character a serialized origin, two of them among it. `_` is accepted in hosts, as it occurs. Hostile input is
+    character a serialized origin, two of them among it. `_` is accepted in hosts, as it occurs; a label that begins
+    or ends with `-` is no label. Hostile input is
     data: never raises.
     Spec: https://fetch.spec.whatwg.org/#origin-header, https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin.
     """
@@ -78,7 +79,7 @@ def _is_scheme(scheme: str) -> bool:
 
 
 def _is_label(label: str) -> bool:
-    return 0 < len(label) <= _MAX_LABEL and not label.strip(_LABEL)
+    return 0 < len(label) <= _MAX_LABEL and not label.strip(_LABEL) and "-" not in {label[0], label[-1]}
 
 
 def _is_number(label: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum, unique
 from typing import Final, NamedTuple
 
@@ -17,7 +17,7 @@ class Request(NamedTuple):
     Header names are in lower case, repeated fields joined by a bare comma. `target` is the raw path with its query,
     `host` the raw authority. `source` is the client's address and `principal` the name in its certificate, each empty
     where Envoy knows none; `metadata` and `route_metadata` are Envoy's dynamic metadata and the route's, by filter
-    name.
+    name. `spoofed` names the headers that pretend to be this service's own words to the upstream.
     """
 
     method: str
@@ -29,6 +29,15 @@ class Request(NamedTuple):
     principal: str = ""
     metadata: Mapping[str, Mapping[str, object]] = {}
     route_metadata: Mapping[str, Mapping[str, object]] = {}
+    spoofed: tuple[str, ...] = ()
+
+
+OWN_PREFIX: Final = "x-cors-authz-"
+
+
+def spoofed_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Pick the header names that an upstream could take for ours; many frameworks read `_` and `-` as one."""
+    return tuple(name for name in names if name.lower().replace("_", "-").startswith(OWN_PREFIX))
 
 
 @unique

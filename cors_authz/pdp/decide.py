@@ -78,9 +78,9 @@ def refuse(objection: Objection, facts: Facts, now: float) -> Decision:
     )
 
 
-def fault(reason: Reason) -> Decision:
-    """Refuse because of a fault of our own, when there are no facts to speak of."""
-    return Decision(Outcome.ERROR, reason, Objection(reason).status, None)
+def refuse_unread(reason: Reason) -> Decision:
+    """Refuse when there are no facts to speak of: a message that is no request, or a fault of our own."""
+    return Decision(Outcome.ERROR if reason in FAULTS else Outcome.DENY, reason, Objection(reason).status, None)
 
 
 def _refusal(reason: Reason, facts: Facts) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from cors_authz.fetch.fields import asked_headers
-from cors_authz.fetch.origin import DEFAULT_PORTS, OPAQUE, parse_origin
+from cors_authz.fetch.origin import DEFAULT_PORTS
 from cors_authz.fetch.request import Kind, Request, is_preflight, is_websocket, kind_of, overriding_method
 from cors_authz.fetch.target import Authority, Target, query_values, read_authority, read_target
 from cors_authz.pdp.facts import Facts, Standing
@@ -14,16 +14,15 @@ from cors_authz.policy.compiled import (
     CompiledPolicy,
     HostRoutes,
     Membership,
-    OriginTable,
     Protocol,
     ResourceGroup,
     Route,
     RouteTable,
-    SlotAt,
     TenantSource,
     VersionFrom,
     VersionSource,
 )
+from cors_authz.policy.pattern import SlotAt
 
 ROUTE_METADATA: Final = "cors_authz"
 """The namespace of Envoy's route metadata in which a tenant may stand."""
@@ -60,7 +59,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     version = _version_of(request, route, authority, target, preflight=kind is Kind.PREFLIGHT)
     origin = request.headers.get("origin", "")
     foreign = kind is Kind.CROSS_ORIGIN or kind is Kind.PREFLIGHT
-    memberships = origin_memberships(policy.origins, origin) if foreign and origin else ()
+    memberships = policy.origins.find(origin) if foreign and origin else ()
     standings = _standings(route, memberships, method, version) if memberships else _NO_STANDING
     return Facts(
         policy=policy,
@@ -121,30 +120,6 @@ def _hosts_of(table: RouteTable, authority: Authority | None) -> Iterable[HostRo
 def _serves(route: Route, method: str) -> bool:
     methods = route.methods
     return methods is None or method in methods or (method == "OPTIONS" and "GET" in methods)
-
-
-def origin_memberships(table: OriginTable, origin: str) -> tuple[Membership, ...] | None:
-    """Find the origin groups that an origin is in, the narrowest first.
-
-    Returns: the memberships, () for an origin that no group has; None for a malformed one.
-    """
-    exact = table.exact.get(origin)
-    if exact is not None:
-        return exact
-    if origin == OPAQUE:
-        return table.anyone
-    parsed = parse_origin(origin)
-    if parsed is None:
-        return None
-    patterns = table.patterns.get(parsed.scheme)
-    if patterns is None:
-        return table.anyone
-    found = (
-        membership
-        for port, membership in patterns.find(parsed.labels[::-1])
-        if port in {"*", parsed.port}
-    )
-    return (*sorted(found), *table.anyone)
 
 
 def _standings(

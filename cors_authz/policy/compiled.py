@@ -9,7 +9,9 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple, TypeAlias
 
 from cors_authz.fetch.fields import is_forbidden_method, is_token
+from cors_authz.fetch.origin import OPAQUE, parse_origin
 from cors_authz.policy.finding import Place
+from cors_authz.policy.pattern import SlotAt
 from cors_authz.policy.trie import Trie
 
 
@@ -231,14 +233,6 @@ class VersionFrom:
     default: str = ""
 
 
-class SlotAt(NamedTuple):
-    """Where a captured slot stands: an element (host labels count from the right), between prefix and suffix lengths."""
-
-    element: int
-    prefix: int
-    suffix: int
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What the scripts of some origin groups may do in a resource group. Header names are in lower case."""
@@ -350,6 +344,25 @@ class OriginTable:
     patterns: Mapping[str, Trie[tuple[str, Membership]]]
     """By scheme, over reversed labels; a value is the port that the pattern demands (`*` any) and the membership."""
     anyone: tuple[Membership, ...] = ()
+
+    def find(self, origin: str) -> tuple[Membership, ...] | None:
+        """Find the origin groups that an origin is in, the narrowest pattern first.
+
+        Returns: the memberships, () for an origin that no group has; None for a malformed one. Never raises.
+        """
+        exact = self.exact.get(origin)
+        if exact is not None:
+            return exact
+        if origin == OPAQUE:
+            return self.anyone
+        parsed = parse_origin(origin)
+        if parsed is None:
+            return None
+        trie = self.patterns.get(parsed.scheme)
+        if trie is None:
+            return self.anyone
+        found = (membership for port, membership in trie.find(parsed.labels[::-1]) if port in {"*", parsed.port})
+        return (*sorted(found), *self.anyone)
 
 
 @dataclass(frozen=True, slots=True)

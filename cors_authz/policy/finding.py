@@ -34,7 +34,7 @@ class Finding:
     """One thing said of a policy.
 
     `code` is the lint rule (`CX001` to `CX054`); `about` is the path of the object in the policy
-    (`resourceGroups/orders`), which a suppression names.
+    (`resourceGroups/orders`), which a suppression names; `suppressed` says that one covers it.
     """
 
     place: Place
@@ -42,6 +42,7 @@ class Finding:
     text: str
     severity: Severity = Severity.ERROR
     about: str = ""
+    suppressed: bool = False
 
     def __str__(self) -> str:
         """Write the finding as `file:line:column: CODE text`."""

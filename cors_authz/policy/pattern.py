@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 from functools import lru_cache
 from importlib import resources
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 import idna
 
-LONGEST_LABEL = 63
-LONGEST_NAME = 253
-MOST_SLOTS = 4
-_LONGEST_SHOWN = 120
-_LOWER_AND_DIGITS = string.ascii_lowercase + string.digits
-_LABEL_CHARACTERS = frozenset(_LOWER_AND_DIGITS + "-_")
-_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
-_SEGMENT_CHARACTERS = "".join(sorted(_UNRESERVED)) + "!$&'()*+,;=:@%"
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
-_HIGHEST_PORT = 65535
+from cors_authz.fetch.origin import DEFAULT_PORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+LONGEST_LABEL: Final = 63
+LONGEST_NAME: Final = 253
+MOST_SLOTS: Final = 4
+_LONGEST_SHOWN: Final = 120
+_LOWER_AND_DIGITS: Final = string.ascii_lowercase + string.digits
+_LABEL_CHARACTERS: Final = frozenset(_LOWER_AND_DIGITS + "-_")
+_UNRESERVED: Final = frozenset(string.ascii_letters + string.digits + "-._~")
+_SEGMENT_CHARACTERS: Final = "".join(sorted(_UNRESERVED)) + "!$&'()*+,;=:@%"
+_HIGHEST_PORT: Final = 65535
 
 
 class Problem(NamedTuple):
@@ -309,25 +313,25 @@ def _without_any_port(parts: _Parts) -> tuple[_Parts, str]:
     return (parts._replace(port=None), "no port is any port") if parts.port == "*" else (parts, "")
 
 
-_NO_DEFAULT_PORT = "no default port"
+_NO_DEFAULT_PORT: Final = "no default port"
 
 
 def _without_default_port(parts: _Parts) -> tuple[_Parts, str]:
-    if not parts.port or parts.port != _DEFAULT_PORTS.get(parts.scheme):
+    if not parts.port or parts.port != DEFAULT_PORTS.get(parts.scheme):
         return parts, ""
     return parts._replace(port=None), _NO_DEFAULT_PORT
 
 
-_TAILS = {"/": "no path", "\\": "no path", "?": "no query", "#": "no fragment"}
+_TAILS: Final = {"/": "no path", "\\": "no path", "?": "no query", "#": "no fragment"}
 
 
 def _without_tail(parts: _Parts) -> tuple[_Parts, str]:
     return parts._replace(tail=""), _TAILS[parts.tail[0]] if parts.tail else ""
 
 
-_ORIGIN_SLOTS = {slot.value: slot for slot in (Slot.DIGITS, Slot.HEX, Slot.ALNUM, Slot.SLUG, Slot.LABEL)}
-_CAPTURED = ("{tenant}", "{version}")
-_ORIGIN_GRAMMAR = _Grammar(
+_ORIGIN_SLOTS: Final = {slot.value: slot for slot in (Slot.DIGITS, Slot.HEX, Slot.ALNUM, Slot.SLUG, Slot.LABEL)}
+_CAPTURED: Final = ("{tenant}", "{version}")
+_ORIGIN_GRAMMAR: Final = _Grammar(
     noun="an origin",
     slots=_ORIGIN_SLOTS,
     any_port=True,
@@ -342,7 +346,7 @@ _ORIGIN_GRAMMAR = _Grammar(
         _without_tail,
     ),
 )
-_HOST_GRAMMAR = _Grammar(
+_HOST_GRAMMAR: Final = _Grammar(
     noun="a host",
     slots={**dict.fromkeys(_CAPTURED, Slot.LABEL), **_ORIGIN_SLOTS},
     any_port=False,
@@ -420,7 +424,7 @@ def _mended(parts: _Parts, grammar: _Grammar, reasons: tuple[str, ...]) -> tuple
 
 
 def _with_scheme(text: str) -> str:
-    spelled = re.sub(r"\A(https?):/*(?=[^/])", r"\1://", text, flags=re.IGNORECASE)
+    spelled = re.sub(r"\A(https?):/*", r"\1://", text, flags=re.IGNORECASE)
     if "://" in spelled:
         return spelled
     bare = text.lstrip("/")
@@ -465,7 +469,7 @@ def _object_to_form(parts: _Parts, reasons: Sequence[str], grammar: _Grammar) ->
 
 # --- What is no origin at all -----------------------------------------------------------------------------------------
 
-_OWN_ORIGIN = "serve the page from an origin of its own"
+_OWN_ORIGIN: Final = "serve the page from an origin of its own"
 _PSEUDO_SCHEMES: Mapping[str, Problem] = {
     "file": Problem("CX002", f" is every file that someone opens, so it names nobody; {_OWN_ORIGIN}"),
     **dict.fromkeys(
@@ -477,8 +481,8 @@ _PSEUDO_SCHEMES: Mapping[str, Problem] = {
         ("ws", "wss"), Problem("CX003", ": a WebSocket handshake carries the http origin of its page; list that")
     ),
 }
-_PSEUDO_SCHEME = re.compile(rf"\s*({'|'.join(_PSEUDO_SCHEMES)}):", re.IGNORECASE)
-_EXPRESSION = re.compile(r"[\^$()|]|\\[.dw/]|\.[*+]|\[[^\]:]*\]")
+_PSEUDO_SCHEME: Final = re.compile(rf"\s*({'|'.join(_PSEUDO_SCHEMES)}):", re.IGNORECASE)
+_EXPRESSION: Final = re.compile(r"[\^$()|]|\\[.dw/]|(?<![a-z0-9_*])\.\*|\.\+|\[[^\]:]*(?:-[^\]:]*\]|\][*+])")
 
 
 def _object_to_no_origin(text: str) -> Problem | None:
@@ -507,7 +511,7 @@ def _object_to_no_host(text: str) -> Problem | None:
 
 def _object_to_pseudo_scheme(text: str, problem: Problem) -> Problem:
     page = re.sub(r"\Ablob:", "", re.sub(r"\Aws", "http", text, flags=re.IGNORECASE), flags=re.IGNORECASE)
-    right = None if page == text or _PSEUDO_SCHEME.match(page) else _right_origin(page)
+    right = None if "://" not in page or _PSEUDO_SCHEME.match(page) else _right_origin(page)
     return problem._replace(text=f"{problem.text}, such as `{right}`") if right else problem
 
 
@@ -519,7 +523,7 @@ def _object_to_several(text: str, noun: str) -> Problem | None:
     return None
 
 
-_EXPRESSION_TO_SLOT = (
+_EXPRESSION_TO_SLOT: Final = (
     (r"\A\W*\^|\$\W*\Z", ""),
     (r"\\([./-])", r"\1"),
     (r"(://|\A)\(?\.[*+]\)?\.", r"\1*."),
@@ -653,11 +657,11 @@ def _object_to_letters(tokens: Sequence[str]) -> str | None:
 
 
 def _object_to_neighbours(tokens: Sequence[str]) -> str | None:
-    for left, right in zip(tokens, tokens[1:], strict=False):
+    for left, right in pairwise(tokens):
         if _is_slot(left) and _is_slot(right):
             return f"between two slots stands text, such as `{left}-{right}`"
-    if "{label}" in tokens and len(tokens) > 1:
-        right_form = "".join("{slug}" if token == "{label}" else token for token in tokens)
+    if Slot.LABEL.value in tokens and len(tokens) > 1:
+        right_form = "".join(tokens).replace(Slot.LABEL.value, Slot.SLUG.value)
         return f"`{{label}}` is a whole label; for a part of one write `{right_form}`"
     if sum(map(_is_slot, tokens)) > 1 and any(name in tokens for name in _CAPTURED):
         return "a label that names tenant or version has no other slot, or nobody could tell where the name ends"
@@ -674,7 +678,7 @@ def _object_to_label_ends(label: str, tokens: Sequence[str]) -> str | None:
 
 # What browsers take for an address: https://url.spec.whatwg.org/#ends-in-a-number-checker. A slot counts if all that it
 # stands for is a number.
-_NUMBER = re.compile(r"(?:[0-9]|\{digits\})+|0x(?:[0-9a-f]|\{digits\}|\{hex\})*")
+_NUMBER: Final = re.compile(r"(?:[0-9]|\{digits\})+|0x(?:[0-9a-f]|\{digits\}|\{hex\})*")
 
 
 def _object_to_number(parts: _Parts) -> Problem | None:
@@ -732,23 +736,22 @@ def _slot_at(elements: Sequence[str], name: str) -> SlotAt | None:
 
 # --- Addresses --------------------------------------------------------------------------------------------------------
 
-_LONGEST_NUMBER = 20
+_LONGEST_NUMBER: Final = 20
+_IPV4_BYTES: Final = 4
+_BYTE: Final = 256
 
 
 def _ipv4_form(host: str) -> str | None:
     """Write an IPv4 address as browsers do (https://url.spec.whatwg.org/#concept-ipv4-parser); None for no address."""
-    numbers = [_ipv4_number(part) for part in host.removesuffix(".").split(".")]
-    known = [number for number in numbers if number is not None]
-    last_places = 5 - len(numbers)
-    if (
-        len(known) != len(numbers)
-        or last_places < 1
-        or known[-1] >= 256**last_places
-        or max(known[:-1], default=0) > 255
-    ):
+    parts = host.removesuffix(".").split(".")
+    if len(parts) > _IPV4_BYTES:
         return None
-    value = known[-1] + sum(number << 8 * (3 - place) for place, number in enumerate(known[:-1]))
-    return str(IPv4Address(value))
+    numbers = [number for number in map(_ipv4_number, parts) if number is not None]
+    *front, last = numbers or [0]
+    places = _IPV4_BYTES - len(front)
+    if len(numbers) < len(parts) or last >= _BYTE**places or max(front, default=0) >= _BYTE:
+        return None
+    return str(IPv4Address((int.from_bytes(bytes(front)) << 8 * places) + last))
 
 
 def _ipv4_number(part: str) -> int | None:
@@ -767,21 +770,18 @@ def _ipv6_form(host: str) -> str | None:
         address = IPv6Address(host.removeprefix("[").removesuffix("]").partition("%")[0])
     except AddressValueError:
         return None
-    # Not str(): from Python 3.13 on it writes an embedded IPv4 address, which browsers never do.
-    pieces = [f"{address.packed[at] << 8 | address.packed[at + 1]:x}" for at in range(0, 16, 2)]
-    plain = ":".join(pieces)
-    runs = re.findall(r"(?<![^:])0(?::0)+(?![^:])", plain)
-    if not runs:
-        return f"[{plain}]"
-    before, _, after = f":{plain}:".partition(f":{max(runs, key=len)}:")
-    return f"[{before[1:]}::{after[:-1]}]"
+    mapped = address.ipv4_mapped
+    if mapped is None:
+        return f"[{address}]"
+    # Python may write the embedded address with dots, which browsers never do.
+    return f"[::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}]"
 
 
 # --- Parsing paths ----------------------------------------------------------------------------------------------------
 
-_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-_PATH_CHARACTERS = frozenset(_SEGMENT_CHARACTERS + "/{}")
-_SLOT_NAME = re.compile(r"\{[a-z][A-Za-z0-9]{0,31}\}")
+_ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_PATH_CHARACTERS: Final = frozenset(_SEGMENT_CHARACTERS + "/{}")
+_SLOT_NAME: Final = re.compile(r"\{[a-z][A-Za-z0-9]{0,31}\}")
 
 
 def parse_path_template(text: str) -> PathTemplate | Problem:
@@ -840,7 +840,7 @@ def _object_to_path_letters(text: str) -> str | None:
     if odd == "\\":
         return ": paths with `\\` are refused, as the upstream might read it as `/`"
     if odd in "^[]|":
-        return f": `{odd}` stands in no path, and there are no regular expressions: `*` is one segment, `**` all further ones"
+        return f": `{odd}` stands in no path, and there are no regular expressions: `*` is one segment, `**` the rest"
     # A lone surrogate has no encoding; the form that is shown then merely replaces it.
     encoded = "".join(letter if letter in _PATH_CHARACTERS else quote(letter, errors="replace") for letter in text)
     return f": `{_shown(odd)}` is encoded in a path; write `{_shown(encoded)}`"
@@ -857,11 +857,10 @@ def _object_to_encoding(text: str) -> str | None:
     if broken:
         return f": `{broken[0]}` is no encoding; a `%` itself is `%25`"
     refused = re.search("%(?:2f|5c|00)", text, re.IGNORECASE)
-    if refused:
-        return (
-            f": paths with `{refused[0]}` are refused; where it is data in what `*` matches, say encodedSlashes: opaque"
-        )
-    return None
+    if refused is None:
+        return None
+    as_data = "; where it is data in what `*` matches, say encodedSlashes: opaque" if "2" in refused[0] else ""
+    return f": paths with `{refused[0]}` are refused{as_data}"
 
 
 def _object_to_empty_segments(text: str) -> str | None:
@@ -886,7 +885,7 @@ def _object_to_segment(segment: str) -> str | None:
     slots = [token for token in tokens if _is_slot(token)]
     odd = next((slot for slot in slots if not _SLOT_NAME.fullmatch(slot)), None)
     if odd is not None:
-        return f": `{_shown(odd)}` is no slot; a name is a lower-case letter, then letters and digits, such as `{{orderId}}`"
+        return f": `{_shown(odd)}` is no slot; a name is letters and digits, lower case first, such as `{{orderId}}`"
     if any("{" in token or "}" in token for token in tokens if not _is_slot(token)):
         return ": a slot is written as `{name}`, within one segment"
     if len(slots) > 1:
@@ -904,7 +903,7 @@ def _object_to_path_stars(text: str) -> str | None:
         )
         return f": `*` is a whole segment; for a part of one write `{{name}}`, such as `{_shown(right)}`"
     if "***" in text:
-        return ": `*` is one segment, `**` all further ones"
+        return ": `*` is one segment, `**` the rest"
     if "**" in segments[:-1]:
         right = "/".join("*" if segment == "**" else segment for segment in segments)
         return f": `**` stands last; write one entry per depth, such as `{_shown(right)}`"
@@ -934,15 +933,15 @@ _PATH_OBJECTIONS: tuple[Callable[[str], str | None], ...] = (
 
 # The ranges that https://wicg.github.io/local-network-access/#ip-address-space-section calls local, and the network
 # "this host", which some systems route to themselves.
-_PRIVATE_IPV4 = tuple(
+_PRIVATE_IPV4: Final = tuple(
     map(IPv4Network, ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"))
 )
-_PRIVATE_IPV6 = tuple(map(IPv6Network, ("::/128", "fc00::/7", "fe80::/10")))
-_LOOPBACK_IPV4 = IPv4Network("127.0.0.0/8")
+_PRIVATE_IPV6: Final = tuple(map(IPv6Network, ("::/128", "fc00::/7", "fe80::/10")))
+_LOOPBACK_IPV4: Final = IPv4Network("127.0.0.0/8")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host, or all hosts of a pattern's `host`, are `localhost`, under it, in 127.0.0.0/8, or `[::1]`."""
+    """Tell whether a host, or all hosts of a pattern's `host`, are `localhost`, under it, 127.0.0.0/8 or `[::1]`."""
     name = host.removesuffix(".")
     if name in {"localhost", "[::1]"} or name.endswith(".localhost"):
         return True
@@ -994,15 +993,20 @@ def public_suffix_of_fixed_part(pattern: OriginPattern | HostPattern) -> str | N
     Spec: https://github.com/publicsuffix/list/wiki/Format
     """
     found = min(_open_suffixes(pattern), key=lambda rule: (len(rule), rule), default=None)
-    return found and (".".join(reversed(found)) or ".")
+    return None if found is None else ".".join(reversed(found)) or "."
 
 
 def spans_registrable_domains(pattern: OriginPattern | HostPattern) -> bool:
-    """Tell whether a pattern takes names of more than one registrable domain; unknown top-level domains count as suffixes.
+    """Tell whether a pattern takes names of more than one registrable domain.
+
+    Top-level domains that the list does not know count as suffixes: whose they are is unknown. Loopback names are all
+    of one machine.
 
     Spec: https://url.spec.whatwg.org/#host-registrable-domain
     """
-    return _is_open(pattern, 2) or any(True for _ in _open_suffixes(pattern))
+    if is_loopback(pattern.host):
+        return False
+    return _is_open(pattern, 2) or next(_open_suffixes(pattern), None) is not None
 
 
 def _open_suffixes(pattern: OriginPattern | HostPattern) -> Iterator[tuple[str, ...]]:
@@ -1042,7 +1046,7 @@ def _reaches(pattern: OriginPattern | HostPattern, rule: tuple[str, ...]) -> boo
 
 @lru_cache(maxsize=1)
 def _suffix_list() -> _SuffixList:
-    # Only the package's data is read: its functions answer for one name, and a pattern is asked about all rules below it.
+    # Only the package's data is read: its functions answer for one name, a pattern is asked about all rules below it.
     lines = (resources.files("publicsuffixlist") / "public_suffix_list.dat").read_text(encoding="utf-8").splitlines()
     version = next((line.partition("VERSION:")[2].strip() for line in lines if "VERSION:" in line), "unknown")
     names = [line.strip() for line in lines if line.strip() and not line.startswith("//")]

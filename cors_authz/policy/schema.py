@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import PydanticCustomError, PydanticKnownError
-from pydantic_core.core_schema import DictSchema, ModelSchema, NullableSchema, WithDefaultSchema
 
 from cors_authz.fetch.fields import (
     FORBIDDEN_METHODS,
@@ -28,6 +27,9 @@ from cors_authz.fetch.fields import (
 
 API_VERSION: Final = "cors-authz/v1"
 MAX_TEXT_CHARACTERS: Final = 500
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import DictSchema, ModelSchema, NullableSchema, WithDefaultSchema
 
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ def _any_case(names: Iterable[str]) -> str:
     return "|".join("".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in name) for name in sorted(names))
 
 
-_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TCHARS: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _SLOT: Final = r"\{(?:digits|alnum|hex|slug)\}"
 _ORIGIN_LABEL: Final = rf"(?:{_LABEL}|(?=[a-z0-9_{{-]*{_SLOT})(?:[a-z0-9_-]|{_SLOT})+|\{{label\}})"
@@ -77,14 +79,12 @@ REVISION: Final = Form(
 DURATION: Final = Form(
     r"^(?:0s|[1-9][0-9]{0,5}(?:ms|s|m|h|d))$", "a duration", "a number and one unit (ms, s, m, h, d), or 0s for none"
 )
-DATE: Final = Form(
-    rf"^{_DAY}(?:{_TIME})?$", "a date", "2027-06-30 (from 00:00:00Z on) or 2026-11-20T00:00:00Z, in UTC"
-)
+DATE: Final = Form(rf"^{_DAY}(?:{_TIME})?$", "a date", "2027-06-30 (from 00:00:00Z on) or 2026-11-20T00:00:00Z, in UTC")
 INSTANT: Final = Form(rf"^{_DAY}{_TIME}$", "an instant", "2026-11-20T00:00:00Z, in UTC")
 PERCENT: Final = Form(
     r"^(?:100(?:\.0{1,3})?|[1-9]?[0-9](?:\.[0-9]{1,3})?)%$", "a percentage", "0.1%, at most 100%, three decimals"
 )
-TOKEN: Final = Form(rf"^{_TOKEN}$", "a header or cookie name", "letters, digits and `-`")
+TOKEN: Final = Form(rf"^{_TCHARS}$", "a header or cookie name", "letters, digits and `-`")
 QUERY_NAME: Final = Form(
     r"^[A-Za-z0-9._~-]{1,64}$", "the name of a query parameter", "letters, digits, `.`, `_`, `~` and `-`"
 )
@@ -103,9 +103,7 @@ CLAIM_PATH: Final = Form(
     rf"^{_CLAIM_STEP}(?:\.{_CLAIM_STEP})*$", "the path of a claim", "roles, or realm_access.roles within a claim"
 )
 TRUST_DOMAIN: Final = Form(r"^[a-z0-9._-]+$", "a trust domain", "mesh.shop.example, without spiffe://")
-TENANT_PRINCIPAL: Final = Form(
-    r"^spiffe://.*\{tenant\}.*$", "a SPIFFE ID with a tenant", "spiffe://mesh/ns/{tenant}/*"
-)
+TENANT_PRINCIPAL: Final = Form(r"^spiffe://.*\{tenant\}.*$", "a SPIFFE ID with a tenant", "spiffe://mesh/ns/{tenant}/*")
 PUBLIC_KEY: Final = Form(
     r"^ed25519:[A-Za-z0-9_+/-]{42,44}=?$", "a public key", "ed25519: and the 32 bytes of the key in base64"
 )
@@ -284,7 +282,7 @@ PathTemplate = Annotated[
 Method = Annotated[
     str,
     _left_to_others(
-        rf"^(?!(?:{_any_case(FORBIDDEN_METHODS)})$){_TOKEN}$",
+        rf"^(?!(?:{_any_case(FORBIDDEN_METHODS)})$){_TCHARS}$",
         "an HTTP method as it is sent (case-sensitive), or * for any; CONNECT, TRACE and TRACK are forbidden by Fetch",
     ),
 ]
@@ -292,7 +290,7 @@ RequestHeader = Annotated[
     str,
     _left_to_others(
         rf"^(?!(?:{_any_case(FORBIDDEN_REQUEST_HEADERS | RESPONSE_ONLY_HEADERS | {'authorization'})})$"
-        rf"|{_any_case(['proxy-'])}|{_any_case(['sec-'])}){_TOKEN}$",
+        rf"|{_any_case(['proxy-'])}|{_any_case(['sec-'])}){_TCHARS}$",
         "a request header that scripts may set; not a forbidden one, not authorization (say credentials: [bearer]); "
         "* covers every other name",
     ),
@@ -300,7 +298,7 @@ RequestHeader = Annotated[
 ResponseHeader = Annotated[
     str,
     _left_to_others(
-        rf"^(?!(?:{_any_case(FORBIDDEN_RESPONSE_HEADERS | REQUEST_ONLY_HEADERS)})$){_TOKEN}$",
+        rf"^(?!(?:{_any_case(FORBIDDEN_RESPONSE_HEADERS | REQUEST_ONLY_HEADERS)})$){_TCHARS}$",
         "a response header that scripts may read beyond the safelist",
     ),
 ]
@@ -970,7 +968,7 @@ class TenantOverlay(Shape):
 
 Model = PolicyBundle | PolicyPart | TenantOverlay
 
-KINDS: Final[Mapping[str, type[PolicyBundle] | type[PolicyPart] | type[TenantOverlay]]] = {
+KINDS: Final[Mapping[str, type[Model]]] = {
     "PolicyBundle": PolicyBundle,
     "PolicyPart": PolicyPart,
     "TenantOverlay": TenantOverlay,

@@ -1,0 +1,1 @@
+"""Clocks, files, sockets, keys and exporters: whatever the decision point must not touch."""

@@ -1,0 +1,68 @@
+"""The files of a policy: one file, or a directory read recursively."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from cors_authz.policy.document import MAX_FILE_BYTES, Source
+
+MAX_FILES: Final = 10_000
+
+
+class PolicyFilesError(Exception):
+    """The policy cannot be read from where it should be; the message says why and what to do."""
+
+
+def read_sources(path: Path) -> tuple[Source, ...]:
+    """Read the policy at a path.
+
+    A directory is read recursively: `*.yaml`, hidden names skipped, so the hidden data directories of a mounted
+    ConfigMap are read once, through the links beside them. Files are named as they lie below the directory. Of each
+    file at most one byte more than the bound of a document is read, so that a huge one is refused and not held.
+
+    Raises: PolicyFilesError if there is nothing to read, or it cannot be read.
+    """
+    files = list(_files(path))
+    if not files:
+        raise PolicyFilesError(f"`{path}` holds no policy: no file ends in .yaml; name a policy file or its directory")
+    if len(files) > MAX_FILES:
+        raise PolicyFilesError(f"`{path}` holds more than {MAX_FILES} policy files; name the directory of one policy")
+    base = path if path.is_dir() else path.parent
+    return tuple(Source(file.relative_to(base).as_posix(), _read(file)) for file in files)
+
+
+def fingerprint(path: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Describe the files of a policy so that any change shows: name, inode, size and time of each. Never raises."""
+    try:
+        return tuple(_fingerprint(file) for file in _files(path))
+    except OSError:
+        return ()
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for folder, folders, names in os.walk(path, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if _is_policy(name))
+
+
+def _is_policy(name: str) -> bool:
+    return name.endswith(".yaml") and not name.startswith(".")
+
+
+def _fingerprint(file: Path) -> tuple[str, int, int, int]:
+    stat = file.stat()
+    return str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise PolicyFilesError(f"`{file}` cannot be read: {error.strerror}; check that it is there and may be read") from error

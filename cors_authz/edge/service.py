@@ -1,0 +1,73 @@
+"""One check: bytes in, bytes out, and never an answer that nobody decided on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from cors_authz.edge.policy_store import ActivePolicy
+from cors_authz.envoy.decode import decode
+from cors_authz.envoy.encode import Encoder
+from cors_authz.pdp.decide import decide, refuse_unread
+from cors_authz.pdp.decision import Decision, Reason
+from cors_authz.pdp.facts import Facts
+from cors_authz.pdp.match import match
+from cors_authz.pdp.readings import Readings
+
+_log = logging.getLogger(__name__)
+
+
+class CheckService:
+    """Answers `envoy.service.auth.v3.Authorization/Check`, whatever the transport.
+
+    Args:
+        active: gives the policy in force.
+        clock: gives the time in seconds since the epoch.
+        new_id: draws the id of a decision, 32 characters of `[0-9a-f]`.
+        observe: is told each decision and its id once the answer is made; what it raises is logged and goes no further.
+    """
+
+    def __init__(
+        self,
+        active: Callable[[], ActivePolicy],
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+        observe: Callable[[Decision, str], None],
+    ) -> None:
+        self._active = active
+        self._clock = clock
+        self._new_id = new_id
+        self._observe = observe
+        self._faults = Encoder(None)
+
+    def check(self, raw: bytes) -> bytes:
+        """Answer one CheckRequest. Never raises: a fault of ours is an answer that refuses."""
+        decision_id = self._new_id()
+        try:
+            active = self._active()
+            decision = self._decide(active, raw)
+            answer = active.encoder.encode(decision, decision_id)
+        except Exception:
+            _log.exception("decision %s failed", decision_id)
+            decision = refuse_unread(Reason.INTERNAL_ERROR)
+            answer = self._faults.encode(decision, decision_id)
+        self._tell(decision, decision_id)
+        return answer
+
+    def _decide(self, active: ActivePolicy, raw: bytes) -> Decision:
+        request = decode(raw)
+        if request is None:
+            return refuse_unread(Reason.REQUEST_MALFORMED)
+        facts = match(request, active.policy)
+        return decide(facts, self._readings(active, facts))
+
+    def _readings(self, active: ActivePolicy, facts: Facts) -> Readings:
+        now, request = self._clock(), facts.request
+        tokens = {name: active.tokens.read(name, request.headers, request.metadata, now) for name in facts.needs}
+        return Readings(now, tokens)
+
+    def _tell(self, decision: Decision, decision_id: str) -> None:
+        try:
+            self._observe(decision, decision_id)
+        except Exception:
+            _log.exception("decision %s was made, and could not be recorded", decision_id)

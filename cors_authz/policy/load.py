@@ -1,0 +1,147 @@
+"""Text of a policy to findings, or to a policy that decides. `check` and the service come through here alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from cors_authz.policy.compile import compile_policy
+from cors_authz.policy.compiled import CompiledPolicy
+from cors_authz.policy.document import Document, Source, read_documents
+from cors_authz.policy.estate import Environment, Estate, unite
+from cors_authz.policy.finding import Finding, PolicyError, Severity
+from cors_authz.policy.lint import bounds, callers, change, classes, origins, routes, rules, versions
+from cors_authz.policy.overlap import Order, order_of
+from cors_authz.policy.subject import Reading, Subject, read_patterns, subject_of
+
+_RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
+    *origins.RULES,
+    *rules.RULES,
+    *classes.RULES,
+    *callers.RULES,
+    *versions.RULES,
+    *change.RULES,
+    *bounds.RULES,
+)
+_REVISION_DIGITS: Final = 16
+
+
+class UnknownEnvironmentError(Exception):
+    """An environment that the policy does not declare; the message names those that it does."""
+
+
+class Loaded(NamedTuple):
+    """A policy that decides, and the warnings and notes that it loaded with."""
+
+    policy: CompiledPolicy
+    findings: tuple[Finding, ...]
+
+
+class _Judged(NamedTuple):
+    subject: Subject
+    order: Order
+    findings: tuple[Finding, ...]
+
+
+def check_policy(
+    sources: Sequence[Source], environment: str | None = None, now: datetime | None = None
+) -> tuple[Finding, ...]:
+    """Say everything that is to be said of a policy.
+
+    Args:
+        sources: its files.
+        environment: the one to judge; None for each that the policy declares.
+        now: until when suppressions must hold; None lets every suppression hold.
+
+    Returns: the findings by file, line and column; without errors the policy loads.
+    Raises: UnknownEnvironmentError.
+    """
+    estate, findings = _estate(sources)
+    if estate is None:
+        return findings
+    reading = read_patterns(estate)
+    judged = [_judge(estate, reading, each) for each in _environments(estate, environment)]
+    found = (*findings, *reading.findings, *(finding for one in judged for finding in one.findings))
+    return _sorted(_with_suppressions(estate, found, now), sources)
+
+
+def load_policy(sources: Sequence[Source], environment: str, now: datetime | None = None) -> Loaded:
+    """Compile a policy for the environment where it will decide.
+
+    Raises: PolicyError with every error, of that environment and of the text itself; UnknownEnvironmentError.
+    """
+    estate, findings = _estate(sources)
+    if estate is None:
+        raise PolicyError(findings)
+    reading = read_patterns(estate)
+    judged = _judge(estate, reading, _environments(estate, environment)[0])
+    found = _sorted(
+        _with_suppressions(estate, (*findings, *reading.findings, *judged.findings), now), sources
+    )
+    if any(finding.severity is Severity.ERROR for finding in found):
+        raise PolicyError(finding for finding in found if finding.severity is Severity.ERROR)
+    revision = estate.bundle.model.metadata.revision or revision_of(estate.documents)
+    return Loaded(compile_policy(judged.subject, judged.order, revision), found)
+
+
+def environments_of(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Name the environments that a policy declares; () where it cannot be read."""
+    estate, _ = _estate(sources)
+    return tuple(estate.environments) if estate else ()
+
+
+def revision_of(documents: Iterable[Document]) -> str:
+    """Digest the canonical form: what the documents say, without order of files, layout and comments."""
+    said = sorted(
+        json.dumps(document.model.model_dump(mode="json", by_alias=True, exclude_unset=True), sort_keys=True)
+        for document in documents
+    )
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:_REVISION_DIGITS]
+
+
+def _estate(sources: Sequence[Source]) -> tuple[Estate | None, tuple[Finding, ...]]:
+    documents, findings = read_documents(sources)
+    if not documents:
+        return None, findings
+    estate, doubles = unite(documents)
+    # While a document cannot be read, that there is no bundle says nothing.
+    return estate, findings or doubles if estate is None else (*findings, *doubles)
+
+
+def _environments(estate: Estate, name: str | None) -> Sequence[Environment]:
+    if name is None:
+        return tuple(estate.environments.values())
+    if name not in estate.environments:
+        declared = ", ".join(estate.environments)
+        raise UnknownEnvironmentError(f"the policy declares no environment `{name}`; it declares {declared}")
+    return (estate.environments[name],)
+
+
+def _judge(estate: Estate, reading: Reading, environment: Environment) -> _Judged:
+    subject = subject_of(estate, reading, environment)
+    order = order_of(subject)
+    found = [finding for rule in _RULES for finding in rule(subject)]
+    return _Judged(subject, order, (*found, *routes.findings(subject, order)))
+
+
+def _with_suppressions(
+    estate: Estate, findings: Iterable[Finding], now: datetime | None
+) -> Iterator[Finding]:
+    holding = [named for named in estate.suppressions if now is None or now < named.model.until]
+    covered = {(named.model.finding, named.model.at) for named in holding}
+    for finding in findings:
+        suppressible = finding.severity is not Severity.ERROR
+        yield replace(finding, suppressed=suppressible and (finding.code, finding.about) in covered)
+
+
+def _sorted(findings: Iterable[Finding], sources: Sequence[Source]) -> tuple[Finding, ...]:
+    """Order findings as their files were given, and drop what several environments say alike."""
+    order = {source.name: index for index, source in enumerate(sources)}
+    first: dict[tuple[object, str], Finding] = {}
+    for finding in findings:
+        first.setdefault((finding.place, finding.code), finding)
+    return tuple(sorted(first.values(), key=lambda f: (order.get(f.place.file, len(order)), f.place, f.code)))

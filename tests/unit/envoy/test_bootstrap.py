@@ -1,0 +1,300 @@
+"""The bootstrap as plain data; what Envoy makes of it is for the integration tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cors_authz.envoy.bootstrap import Address, Options, Tls, bootstrap
+
+LISTEN, ADMIN = Address("0.0.0.0", 8080), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
+AUTHZ = [Address("10.0.0.1", 9000), Address("", 0, "/run/authz.sock")]
+UPSTREAM = Address("::1", 3000)
+
+
+def build(options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+    return bootstrap(LISTEN, AUTHZ, UPSTREAM, ADMIN, options)
+
+
+def manager(config: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return found
+
+
+PARSED = {
+    "a host and a port": ("authz:9000", Address("authz", 9000)),
+    "an IPv4 address": ("127.0.0.1:0", Address("127.0.0.1", 0)),
+    "an IPv6 address loses its brackets": ("[::1]:65535", Address("::1", 65535)),
+    "a Unix socket": ("unix:/run/authz.sock", Address("", 0, "/run/authz.sock")),
+    "a Unix socket as a URL": ("unix:///run/authz.sock", Address("", 0, "/run/authz.sock")),
+    "a relative Unix socket": ("unix:authz.sock", Address("", 0, "authz.sock")),
+}
+
+
+@pytest.mark.parametrize("sentence", PARSED)
+def test_addresses_are_read(sentence: str) -> None:
+    text, expected = PARSED[sentence]
+
+    assert Address.parse(text) == expected
+
+
+HOST_MEND = "is not an address; write HOST:PORT, [IPv6]:PORT or unix:PATH"
+SOCKET_MEND = "names no Unix socket; write unix:PATH"
+REFUSED = {
+    "no port": ("authz", HOST_MEND),
+    "an empty port": ("authz:", HOST_MEND),
+    "no host": (":9000", HOST_MEND),
+    "empty brackets": ("[]:9000", HOST_MEND),
+    "a port above 65535": ("authz:65536", HOST_MEND),
+    "a port longer than Python converts": ("authz:" + "9" * 5000, HOST_MEND),
+    "a port that is no number": ("authz:http", HOST_MEND),
+    "a negative port": ("authz:-1", HOST_MEND),
+    "a port in digits that are not ASCII": ("authz:٣", HOST_MEND),
+    "an IPv6 address without brackets": ("::1:9000", HOST_MEND),
+    "brackets around a name": ("[authz]:9000", HOST_MEND),
+    "a Unix socket without a path": ("unix:", SOCKET_MEND),
+    "a Unix socket with a host": ("unix://host/run/authz.sock", SOCKET_MEND),
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_what_is_no_address_is_refused_with_a_mend(sentence: str) -> None:
+    text, mend = REFUSED[sentence]
+
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole text is compared
+        Address.parse(text)
+
+    assert str(error.value) == f"`{text}` {mend}"
+
+
+ADDRESSES = st.one_of(
+    st.builds(
+        Address, st.sampled_from(["authz", "10.0.0.1", "::1", "2001:db8::1"]), st.integers(0, 0xFFFF), st.just("")
+    ),
+    st.builds(Address, st.just(""), st.just(0), st.from_regex(r"/?[a-z][a-z./]{0,20}", fullmatch=True)),
+)
+
+
+@given(ADDRESSES)
+def test_parse_reads_what_str_writes(address: Address) -> None:
+    assert Address.parse(str(address)) == address
+
+
+@given(st.text(max_size=40))
+def test_parse_returns_what_str_writes_or_refuses(text: str) -> None:
+    try:
+        address = Address.parse(text)
+    except ValueError:
+        return
+    assert Address.parse(str(address)) == address
+
+
+def test_the_authorization_filter_fails_closed_and_lets_no_header_be_injected() -> None:
+    (filter_,) = (each for each in manager(build())["http_filters"] if each["name"] == "envoy.filters.http.ext_authz")
+
+    assert filter_["typed_config"] == {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "transport_api_version": "V3",
+        "grpc_service": {
+            "envoy_grpc": {"cluster_name": "authz"},
+            "timeout": "0.5s",
+            "initial_metadata": [
+                {"key": "x-envoy-upstream-rq-per-try-timeout-ms", "value": "100"},
+                {"key": "x-request-id", "value": "%REQUEST_HEADER(X-REQUEST-ID)%"},
+            ],
+        },
+        "encode_raw_headers": False,
+        "metadata_context_namespaces": ["envoy.filters.http.jwt_authn"],
+        "route_metadata_context_namespaces": ["cors_authz"],
+        "validate_mutations": True,
+        "failure_mode_allow": False,
+        "status_on_error": {"code": 503},
+        "charge_cluster_response_stats": False,
+    }
+
+
+def test_the_service_is_reached_as_measured_so_that_a_restart_fails_no_request() -> None:
+    authz, _ = build()["static_resources"]["clusters"]
+
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    assert authz == {
+        "name": "authz",
+        "connect_timeout": "0.25s",
+        "type": "STATIC",
+        "lb_policy": "ROUND_ROBIN",
+        "load_assignment": {
+            "cluster_name": "authz",
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 9000}}}},
+                        {"endpoint": {"address": {"pipe": {"path": "/run/authz.sock"}}}},
+                    ]
+                }
+            ],
+        },
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "health_checks": [
+            {
+                "timeout": "0.3s",
+                "interval": "0.5s",
+                "unhealthy_interval": "0.5s",
+                "no_traffic_interval": "0.5s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "grpc_health_check": {},
+            }
+        ],
+        "outlier_detection": {
+            "consecutive_gateway_failure": 3,
+            "enforcing_consecutive_gateway_failure": 100,
+            "consecutive_5xx": 3,
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 2,
+            "interval": "1s",
+            "base_ejection_time": "3s",
+            "max_ejection_percent": 50,
+        },
+        "circuit_breakers": {
+            "thresholds": [{"max_retries": 1000, "max_requests": 10000, "max_pending_requests": 10000}]
+        },
+        "typed_extension_protocol_options": {
+            protocol: {
+                "@type": f"type.googleapis.com/{protocol}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+                "retry_policy": {
+                    "retry_on": "connect-failure,refused-stream,reset,reset-before-request,unavailable,cancelled,"
+                    "resource-exhausted",
+                    "num_retries": 3,
+                    "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.05s"},
+                    "retry_host_predicate": [
+                        {
+                            "name": "envoy.retry_host_predicates.previous_hosts",
+                            "typed_config": {
+                                "@type": "type.googleapis.com/"
+                                "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                            },
+                        }
+                    ],
+                    "host_selection_retry_max_attempts": 5,
+                },
+            }
+        },
+    }
+
+
+def test_the_path_is_normalised_before_it_is_checked_and_slashes_stay_for_the_service_to_refuse() -> None:
+    names = ("normalize_path", "merge_slashes", "path_with_escaped_slashes_action", "use_remote_address")
+
+    assert {name: manager(build())[name] for name in names} == {
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "use_remote_address": True,
+    }
+
+
+def test_the_upstream_may_not_say_any_cors_header_for_itself() -> None:
+    (host,) = manager(build())["route_config"]["virtual_hosts"]
+
+    assert set(host["response_headers_to_remove"]) == {
+        "access-control-allow-credentials",
+        "access-control-allow-headers",
+        "access-control-allow-methods",
+        "access-control-allow-origin",
+        "access-control-allow-private-network",
+        "access-control-expose-headers",
+        "access-control-max-age",
+    }
+
+
+def test_filters_and_routes_of_the_deployment_stand_around_ours() -> None:
+    options = Options(
+        http_filters_before=[{"name": "before"}],
+        http_filters_after=[{"name": "after"}],
+        routes=[{"match": {"path": "/first"}}],
+    )
+
+    built = manager(build(options))
+
+    names = [each["name"] for each in built["http_filters"]]
+    assert names == ["before", "envoy.filters.http.ext_authz", "after", "envoy.filters.http.router"]
+    assert built["route_config"]["virtual_hosts"][0]["routes"] == [
+        {"match": {"path": "/first"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}},
+    ]
+
+
+TLS = {
+    "with a client authority, certificates of clients are verified and not demanded": (
+        Tls("cert.pem", "key.pem", "ca.pem"),
+        {"validation_context": {"trusted_ca": {"filename": "ca.pem"}}},
+    ),
+    "without one, clients are not asked": (Tls("cert.pem", "key.pem"), {}),
+}
+
+
+@pytest.mark.parametrize("sentence", TLS)
+def test_a_tls_listener(sentence: str) -> None:
+    tls, validation = TLS[sentence]
+
+    (chain,) = build(Options(tls=tls))["static_resources"]["listeners"][0]["filter_chains"]
+
+    certificate = {"certificate_chain": {"filename": "cert.pem"}, "private_key": {"filename": "key.pem"}}
+    assert chain["transport_socket"]["typed_config"] == {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificates": [certificate],
+            **validation,
+        },
+        "require_client_certificate": False,
+    }
+
+
+CLUSTER_TYPES = {
+    "IP addresses are static": (["10.0.0.1:1", "[::1]:2"], "STATIC"),
+    "a Unix socket is static": (["unix:/run/authz.sock"], "STATIC"),
+    "a name is resolved, to all of its addresses": (["authz-headless:9000"], "STRICT_DNS"),
+}
+
+
+@pytest.mark.parametrize("sentence", CLUSTER_TYPES)
+def test_how_the_instances_are_found(sentence: str) -> None:
+    texts, expected = CLUSTER_TYPES[sentence]
+
+    config = bootstrap(LISTEN, [Address.parse(text) for text in texts], UPSTREAM, ADMIN)
+
+    assert config["static_resources"]["clusters"][0]["type"] == expected
+
+
+ACCESS_LOGS = {
+    "the access log goes to the standard output": ("", "envoy.access_loggers.stdout", None),
+    "the access log goes to a file": ("access.log", "envoy.access_loggers.file", "access.log"),
+}
+
+
+@pytest.mark.parametrize("sentence", ACCESS_LOGS)
+def test_the_access_log_has_the_decision(sentence: str) -> None:
+    path, name, written = ACCESS_LOGS[sentence]
+
+    (log,) = manager(build(Options(access_log=path)))["access_log"]
+
+    decision = log["typed_config"]["log_format"]["json_format"]["decision"]
+    assert (log["name"], log["typed_config"].get("path"), decision) == (
+        name,
+        written,
+        "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%",
+    )
+
+
+def test_it_is_json_and_every_build_is_a_value_of_its_own() -> None:
+    first, second = build(), build()
+    first["static_resources"]["clusters"].clear()
+    manager(first)["route_config"]["virtual_hosts"][0]["response_headers_to_remove"].clear()
+
+    assert json.loads(json.dumps(second)) == build()
