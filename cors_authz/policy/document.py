@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from enum import Enum, unique
 from functools import cache
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -399,7 +399,7 @@ def _annotation_at(root: type[Shape], path: Path) -> Any:  # noqa: ANN401 -- see
     here: Any = root
     for step in path:
         here = _bare(here)
-        if isinstance(here, type) and issubclass(here, Shape):
+        if _is_shape(here):
             here = _keys_of(here).get(str(step))
         else:
             here = get_args(here)[-1] if get_origin(here) is dict else get_args(here)[0]
@@ -435,14 +435,14 @@ def _wanted(annotation: Any) -> str:  # noqa: ANN401 -- see `_bare`
     return _WANTED[get_origin(annotation) or annotation]
 
 
-def _is_shape(annotation: Any) -> bool:  # noqa: ANN401 -- see `_bare`
+def _is_shape(annotation: Any) -> TypeGuard[type[Shape]]:  # noqa: ANN401 -- see `_bare`
     return isinstance(annotation, type) and issubclass(annotation, Shape)
 
 
 def _of_wrong_type(problem: _Problem) -> str:
     called, value = _called(problem.path), problem.value
     if value is Blank.NULL:
-        return f"{called} has no value; write one or leave it out"
+        return _without_value(problem)
     annotation = _annotation_at(problem.root, problem.path)
     return f"{called} wants {_wanted(annotation)}, not {_said(value)}{_retyped(annotation, problem)}"
 
@@ -485,7 +485,7 @@ def _in_utc(text: str) -> str | None:
 
 def _of_no_choice(problem: _Problem) -> str:
     if problem.value is Blank.NULL:
-        return f"{_called(problem.path)} has no value; write one or leave it out"
+        return _without_value(problem)
     choices = re.sub("'([^']*)'", r"`\1`", problem.limits["expected"])
     if choices == "true":
         return f"{_called(problem.path)} is true or is left out, not {_said(problem.value)}"
@@ -503,24 +503,35 @@ def _of_unknown_key(problem: _Problem) -> str:
 
 
 def _of_missing_key(problem: _Problem) -> str:
-    shape, owner = _shape_at(problem.root, problem.path[:-1]), problem.path[:-1]
-    needed = [str(field.alias) for field in shape.model_fields.values() if field.is_required()]
-    return f"{_called(owner)} has no `{problem.path[-1]}`; {shape.term} needs {ticked(needed)}"
+    owner, key = problem.path[:-1], problem.path[-1]
+    return f"{_called(owner)} has no `{key}`; {_shape_at(problem.root, owner).term} needs one: add {key}"
 
 
 def _of_short_list(problem: _Problem) -> str:
+    least = problem.limits["min_length"]
     if not problem.value:
-        return (
-            f"{_called(problem.path)} is an empty list; name at least {problem.limits['min_length']}, or leave it out"
-        )
-    return f"{_called(problem.path)} has too few entries; name at least {problem.limits['min_length']}"
+        return f"{_called(problem.path)} is an empty list; name at least {least}{_or_nothing(problem)}"
+    return f"{_called(problem.path)} has too few entries; name at least {least}"
 
 
 def _of_short_text(problem: _Problem) -> str:
     if not problem.value:
-        return f"{_called(problem.path)} is empty; write something or leave it out"
+        return f"{_called(problem.path)} is empty; write something{_or_nothing(problem)}"
     least = problem.limits["min_length"]
     return f"`{shown(str(problem.value))}` is too short for {_called(problem.path)}; {least} characters are the least"
+
+
+def _without_value(problem: _Problem) -> str:
+    return f"{_called(problem.path)} has no value; write one{_or_nothing(problem)}"
+
+
+def _or_nothing(problem: _Problem) -> str:
+    """Offer to leave the value out, unless its key is required."""
+    owner = _annotation_at(problem.root, problem.path[:-1])
+    required = _is_shape(owner) and problem.path[-1] in {
+        field.alias for field in owner.model_fields.values() if field.is_required()
+    }
+    return "" if required else " or leave it out"
 
 
 _SENTENCES: Final[Mapping[str, Callable[[_Problem], str]]] = {
@@ -557,11 +568,16 @@ def _end_for(data: Mapping[str, object]) -> str:
         return _SOME_END
 
 
+def _counts_refused(error: Mapping[str, Any]) -> bool:
+    """Tell whether a list is short only because pydantic counts the entries that it accepts."""
+    return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
+
+
 def _fault(root: type[Shape], error: Mapping[str, Any]) -> Fault | None:
     """Say an error of pydantic in a sentence; None where it follows from something that was refused before."""
     kind, path, value = error["type"], error["loc"], error["input"]
     missing = kind == "missing"
-    if value is Blank.UNREAD or (missing and isinstance(value, Partial)):
+    if value is Blank.UNREAD or (missing and isinstance(value, Partial)) or _counts_refused(error):
         return None
     of_key = kind != "extra_forbidden" and path[-1:] == ("[key]",)
     path = path[:-1] if of_key else path

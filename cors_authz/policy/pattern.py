@@ -1019,8 +1019,10 @@ def _open_suffixes(pattern: OriginPattern | HostPattern) -> Iterator[tuple[str, 
         if pattern.wildcard or len(labels) > 1:
             yield ()
         return
+    matchers = [piece_matcher(label) for label in labels]
     for rule in _suffix_list().rules.get(_joined(top), ()):
-        if _is_open(pattern, len(rule) + 1) and _reaches(pattern, rule):
+        fits = all(text == "*" or matches(text) for matches, text in zip(matchers, rule, strict=False))
+        if fits and _is_open(pattern, len(rule) + 1) and _goes_beyond(pattern, rule):
             yield rule[:-1] if rule[-1] == "*" else rule
 
 
@@ -1035,13 +1037,11 @@ def _is_open(pattern: OriginPattern | HostPattern, depth: int) -> bool:
     return not all(map(is_literal, labels[:depth])) or (pattern.wildcard and depth > len(labels))
 
 
-def _reaches(pattern: OriginPattern | HostPattern, rule: tuple[str, ...]) -> bool:
+def _goes_beyond(pattern: OriginPattern | HostPattern, rule: tuple[str, ...]) -> bool:
     labels = _from_right(pattern)
     if not pattern.wildcard and len(labels) <= len(rule):
         return False
-    if tuple(map(_joined, labels[: len(rule)])) in _suffix_list().exceptions:
-        return False
-    return all(text == "*" or piece_matcher(label)(text) for label, text in zip(labels, rule, strict=False))
+    return tuple(map(_joined, labels[: len(rule)])) not in _suffix_list().exceptions
 
 
 @lru_cache(maxsize=1)

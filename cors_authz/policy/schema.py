@@ -47,7 +47,7 @@ class Form(NamedTuple):
 
 def _any_case(names: Iterable[str]) -> str:
     """Spell names so that they match in any case: JSON Schema's expressions have no flag for it."""
-    return "|".join("".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in name) for name in sorted(names))
+    return "|".join("".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in name.lower()) for name in sorted(names))
 
 
 _TCHARS: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -199,7 +199,7 @@ _PERIODS: Final = ("1s", "1m", "1h", "1d")
 def _one_of(texts: Iterable[str], value: object) -> str:
     if isinstance(value, str) and value in texts:
         return value
-    raise PydanticKnownError("literal_error", {"expected": " or ".join(repr(text) for text in texts)})
+    raise PydanticKnownError("literal_error", {"expected": ", ".join(repr(text) for text in texts)})
 
 
 def _period(value: object) -> timedelta:
@@ -921,6 +921,8 @@ class Contents(Shape):
     """What every document but an overlay may hold."""
 
     api_version: Literal["cors-authz/v1"]
+    kind: Literal["PolicyBundle", "PolicyPart"]
+    metadata: Metadata
     origin_groups: dict[Name, OriginGroup] = Field(default_factory=dict)
     header_sets: dict[Name, HeaderSet] = Field(default_factory=dict)
     guards: dict[Name, Guard] = Field(default_factory=dict)
@@ -935,7 +937,6 @@ class PolicyBundle(Contents):
 
     term = "a PolicyBundle"
     kind: Literal["PolicyBundle"]
-    metadata: Metadata
     teams: dict[Name, Team] = Field(default_factory=dict)
     people: dict[Name, Person] = Field(default_factory=dict)
     environments: dict[Name, Environment] = Field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""What is wrong, or legal and yet dangerous, in a policy: a module for each part of the language, a function for each finding.
+"""What is wrong, or legal and yet dangerous, in a policy: a module for each part of the language.
 
-Every module has its `RULES`: functions that take the policy as it stands in one environment and say what they find.
+Every module has its `RULES`, a function for each finding: it takes the policy as it stands in one environment and says
+what it finds.
 """

@@ -199,7 +199,9 @@ def sockets_for_anyone(subject: Subject) -> Iterator[Finding]:
     for group in subject.estate.resource_groups.values():
         named = [origins for rule in subject.rules[group.name] for origins in subject.origin_groups_of(rule)]
         if "websocket" in group.model.protocols and named and all(origins.model.any for origins in named):
-            text = f"`{group.name}` serves `websocket` to any site alone, and a handshake has no other check; list origins"
+            text = (
+                f"`{group.name}` serves `websocket` to any site alone, and a handshake has no other check; list origins"
+            )
             yield Finding(group.place("protocols"), "CX037", text, Severity.WARNING, group.about)
 
 

@@ -93,7 +93,9 @@ REFUSED_ORIGINS: dict[str, str] = {
     "https://myapp.com:443": (
         "CX003 `https://myapp.com:443` can never match: browsers leave out the default port; write `https://myapp.com`"
     ),
-    "http://x.com:80": "CX003 `http://x.com:80` can never match: browsers leave out the default port; write `http://x.com`",
+    "http://x.com:80": (
+        "CX003 `http://x.com:80` can never match: browsers leave out the default port; write `http://x.com`"
+    ),
     "https://*-shop.example": (
         "CX003 `https://*-shop.example`: `*.` replaces whole labels; for a part of a label use a slot, such as "
         "`https://{slug}-shop.example`"
@@ -106,7 +108,8 @@ REFUSED_ORIGINS: dict[str, str] = {
     "about:blank": f"CX003 `about:blank`: such pages have the origin `null`, which names nobody; {OWN}",
     "javascript:1": f"CX003 `javascript:1`: such pages have the origin `null`, which names nobody; {OWN}",
     "blob:https://x.com/1": (
-        "CX003 `blob:https://x.com/1`: a blob has the origin of the page that made it; list that, such as `https://x.com`"
+        "CX003 `blob:https://x.com/1`: a blob has the origin of the page that made it; list that, such "
+        "as `https://x.com`"
     ),
     "blob:null": "CX003 `blob:null`: a blob has the origin of the page that made it; list that",
     "blob:file:///x": "CX003 `blob:file:///x`: a blob has the origin of the page that made it; list that",
@@ -115,7 +118,8 @@ REFUSED_ORIGINS: dict[str, str] = {
         "`https://live.x.com`"
     ),
     "ws://x.com": (
-        "CX003 `ws://x.com`: a WebSocket handshake carries the http origin of its page; list that, such as `http://x.com`"
+        "CX003 `ws://x.com`: a WebSocket handshake carries the http origin of its page; list that, such "
+        "as `http://x.com`"
     ),
     "*": "CX003 `*` is every origin; say that with a group of its own: {any: true}",
     "https://*": "CX003 `https://*`: `*.` stands in front of a name; write `*.` and your own domain",
@@ -143,7 +147,8 @@ REFUSED_ORIGINS: dict[str, str] = {
     "https://x.com\\a": "CX003 `https://x.com\\a` is not an origin; write `https://x.com`: no path",
     "https://x.com:": "CX003 `https://x.com:` is not an origin; write `https://x.com`: no colon without a port",
     "https://x.com:0443": (
-        "CX003 `https://x.com:0443` is not an origin; write `https://x.com`: no leading zero in the port, no default port"
+        "CX003 `https://x.com:0443` is not an origin; write `https://x.com`: no leading zero in the "
+        "port, no default port"
     ),
     "https://x.com:0": "CX003 `https://x.com:0`: `0` is no port; a port is a number from 1 to 65535, or `*` for any",
     "https://x.com:65536": (
@@ -152,7 +157,9 @@ REFUSED_ORIGINS: dict[str, str] = {
     "https://x.com:{digits}": (
         "CX003 `https://x.com:{digits}`: `{digits}` is no port; a port is a number from 1 to 65535, or `*` for any"
     ),
-    "https://127.1": "CX003 `https://127.1` is not an origin; write `https://127.0.0.1`: the address as browsers write it",
+    "https://127.1": (
+        "CX003 `https://127.1` is not an origin; write `https://127.0.0.1`: the address as browsers write it"
+    ),
     "https://0x7f.0.0.010": (
         "CX003 `https://0x7f.0.0.010` is not an origin; write `https://127.0.0.8`: the address as browsers write it"
     ),
@@ -174,7 +181,8 @@ REFUSED_ORIGINS: dict[str, str] = {
         "CX003 `https://[0:0:0:0:0:0:0:1]` is not an origin; write `https://[::1]`: the address as browsers write it"
     ),
     "https://[FE80::1%eth0]": (
-        "CX003 `https://[FE80::1%eth0]` is not an origin; write `https://[fe80::1]`: lower case, the address as browsers "
+        "CX003 `https://[FE80::1%eth0]` is not an origin; write `https://[fe80::1]`: lower case, the "
+        "address as browsers "
         "write it"
     ),
     "https://[::ffff:1.2.3.4]": (
@@ -189,10 +197,12 @@ REFUSED_ORIGINS: dict[str, str] = {
     "https://-a.com": "CX003 `https://-a.com`: no label begins or ends with `-`, as `-a` does",
     "https://{digits}-.com": "CX003 `https://{digits}-.com`: no label begins or ends with `-`, as `{digits}-` does",
     "https://{int}.com": (
-        "CX003 `https://{int}.com`: `{int}` is no slot here; there are `{digits}`, `{hex}`, `{alnum}`, `{slug}`, `{label}`"
+        "CX003 `https://{int}.com`: `{int}` is no slot here; there are `{digits}`, `{hex}`, `{alnum}`, "
+        "`{slug}`, `{label}`"
     ),
     "https://{tenant}.com": (
-        "CX003 `https://{tenant}.com`: `{tenant}` has no meaning in an origin; origins of a tenant stand in a group with "
+        "CX003 `https://{tenant}.com`: `{tenant}` has no meaning in an origin; origins of a tenant "
+        "stand in a group with "
         "perTenant"
     ),
     "https://{digits}{hex}.com": (
@@ -291,7 +301,8 @@ REFUSED_HOSTS: dict[str, str] = {
         "`{slug}`, `{label}`"
     ),
     "{tenant}-{digits}.x": (
-        "CX003 `{tenant}-{digits}.x`: a label that names tenant or version has no other slot, or nobody could tell where "
+        "CX003 `{tenant}-{digits}.x`: a label that names tenant or version has no other slot, or nobody "
+        "could tell where "
         "the name ends"
     ),
     "{tenant}.{tenant}.x": "CX003 `{tenant}.{tenant}.x`: `{tenant}` stands twice; which of the two would be meant?",
@@ -396,7 +407,7 @@ MATCHING: dict[str, Matching] = {
         ("pr-", Slot.ALNUM), ("pr-" + "a" * 60,), ("pr-" + "a" * 61,)
     ),
     "two slots": Matching(
-        (Slot.SLUG, "-", Slot.DIGITS), ("a-1", "a-1-2", "a--1", "1-1"), ("", "a-", "-1", "a1", "a-b", "a-1-", "-a-1")
+        (Slot.SLUG, "-", Slot.DIGITS), ("a-1", "a-1-2", "1-1"), ("", "a--1", "a-", "-1", "a1", "a-b", "a-1-", "-a-1")
     ),
     "a slug at the end of several slots": Matching(
         (Slot.DIGITS, "-", Slot.SLUG), ("1-a", "1-a-b"), ("1-", "1--", "1-a-", "a-a", "1--a")

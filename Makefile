@@ -1,0 +1,86 @@
+# `make run` and `make test` do all the set-up that a fresh machine needs: Python 3.11 or newer, make, and the Python
+# package index. Everything lands in .venv and goes with it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# make run TOUR=only PORT=10000
+TOUR ?= stay
+PORT ?= 10000
+
+# make test ARGS="-k origin"
+ARGS ?=
+
+GRPCIO_OLDEST := 1.66.2
+GRPCIO_NEWEST := 1.85.1
+
+.PHONY: help run test lint format types proto contract mutants clean
+
+help:
+	@echo "make run       a tour through a real Envoy, then it stays up (TOUR=only ends after it; PORT=10000)"
+	@echo "make test      every test, real Envoy included (ARGS is handed to pytest)"
+	@echo "make lint      format, lint and types, as CI has them"
+	@echo "make format    write the format and the fixes that are safe"
+	@echo "make proto     generate cors_authz/_gen from proto/"
+	@echo "make contract  the wire against Envoy's own messages, and the oldest and newest grpcio"
+	@echo "make mutants   change the decision core line by line and see whether a test notices"
+	@echo "make clean     remove what these made"
+
+run: $(VENV)/.demo
+	$(BIN)/cors-authz demo --tour $(TOUR) --port $(PORT)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(VENV)/.dev
+	$(BIN)/python -m grpc_tools.protoc -Icors_authz/_gen=proto/cors_authz --python_out=. --pyi_out=. \
+	  $(patsubst proto/cors_authz/%,cors_authz/_gen/%,$(wildcard proto/cors_authz/*/*.proto))
+
+contract: $(VENV)/.dev .venv-oracle/.ready .venv-grpcio-oldest/.ready .venv-grpcio-newest/.ready
+	CORS_AUTHZ_ORACLE_PYTHON=.venv-oracle/bin/python $(BIN)/python -m pytest tests/contract
+	.venv-grpcio-oldest/bin/python -m pytest tests/contract/test_transport.py
+	.venv-grpcio-newest/bin/python -m pytest tests/contract/test_transport.py
+
+mutants: $(VENV)/.dev
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+clean:
+	rm -rf .venv .venv-* mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+# Envoy's own messages, in an environment of their own: the package brings stale copies of OpenTelemetry's.
+.venv-oracle/.ready:
+	$(PYTHON) -m venv .venv-oracle
+	.venv-oracle/bin/python -m pip install --quiet --disable-pip-version-check 'xds-protos==1.85.0' 'protobuf==7.36.2'
+	@touch $@
+
+.venv-grpcio-oldest/.ready: VERSION := $(GRPCIO_OLDEST)
+.venv-grpcio-newest/.ready: VERSION := $(GRPCIO_NEWEST)
+.venv-grpcio-%/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-grpcio-$*
+	.venv-grpcio-$*/bin/python -m pip install --quiet --disable-pip-version-check --editable . \
+	  'grpcio==$(VERSION)' 'pytest==9.2.*' 'pytest-timeout==2.4.*' 'hypothesis==6.170.*'
+	@touch $@

@@ -1,0 +1,122 @@
+"""`cors-authz check`: everything that is to be said of a policy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from cors_authz import __version__
+from cors_authz.cli.policy_option import INVALID_POLICY, sources_at
+from cors_authz.edge.clock import now
+from cors_authz.policy.finding import Finding, Severity
+from cors_authz.policy.load import UnknownEnvironmentError, check_policy
+
+_SHOWN: Final = {"error": 1, "warning": 2, "info": 3}
+_RANK: Final = {Severity.ERROR: 1, Severity.WARNING: 2, Severity.INFO: 3}
+_GITHUB: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+_SARIF: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--environment", help="Judge this environment alone; without it, each that the policy declares.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text", show_default=True
+)
+@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True)
+@click.option("--show", type=click.Choice(list(_SHOWN)), default="warning", show_default=True, help="From when on.")
+def check(path: Path, environment: str | None, form: str, fail_on: str, show: str) -> None:
+    """Parse and lint the policy at PATH, a file or a directory.
+
+    Every finding is printed as `file:line:column: CODE text`. Exit 0 if the policy would load, 3 if not.
+    """
+    try:
+        findings = check_policy(sources_at(path), environment, now())
+    except UnknownEnvironmentError as error:
+        raise click.UsageError(str(error)) from error
+    shown = [finding for finding in findings if _RANK[finding.severity] <= _SHOWN[show]]
+    click.echo(_FORMS[form](shown), nl=False)
+    if form == "text":
+        click.echo(_summary(findings), err=True)
+    if any(_RANK[finding.severity] <= _SHOWN[fail_on] and not finding.suppressed for finding in findings):
+        sys.exit(INVALID_POLICY)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.severity for finding in findings)
+    said = ", ".join(f"{counts[severity]} {severity.name.lower()}" for severity in Severity)
+    return f"{'would not load' if counts[Severity.ERROR] else 'ok'}: {said}"
+
+
+def _text(findings: Sequence[Finding]) -> str:
+    return "".join(f"{finding}{_mark(finding)}\n" for finding in findings)
+
+
+def _mark(finding: Finding) -> str:
+    severity = "" if finding.severity is Severity.ERROR else f" [{finding.severity.name.lower()}]"
+    return f"{severity} [suppressed]" if finding.suppressed else severity
+
+
+def _object(finding: Finding) -> Mapping[str, object]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity.name.lower(),
+        "file": finding.place.file,
+        "line": finding.place.line,
+        "column": finding.place.column,
+        "text": finding.text,
+        "about": finding.about,
+        "suppressed": finding.suppressed,
+    }
+
+
+def _json(findings: Sequence[Finding]) -> str:
+    return json.dumps([_object(finding) for finding in findings], indent=2) + "\n"
+
+
+def _github(findings: Sequence[Finding]) -> str:
+    """Write workflow commands. Spec: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    return "".join(
+        f"::{_GITHUB[f.severity]} file={_escaped(f.place.file)},line={f.place.line},col={f.place.column},"
+        f"title={f.code}::{_escaped(f.text)}\n"
+        for f in findings
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _sarif(findings: Sequence[Finding]) -> str:
+    """Write SARIF 2.1.0. Spec: https://docs.oasis-open.org/sarif/sarif/v2.1.0/."""
+    rules = [{"id": code} for code in sorted({finding.code for finding in findings})]
+    driver = {"name": "cors-authz", "version": __version__, "rules": rules}
+    run = {"tool": {"driver": driver}, "results": [_result(finding) for finding in findings]}
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    return json.dumps(log, indent=2) + "\n"
+
+
+def _result(finding: Finding) -> Mapping[str, object]:
+    region = {"startLine": finding.place.line, "startColumn": finding.place.column}
+    location = {"artifactLocation": {"uri": finding.place.file}, "region": region}
+    result: dict[str, object] = {
+        "ruleId": finding.code,
+        "level": _SARIF[finding.severity],
+        "message": {"text": finding.text},
+        "locations": [{"physicalLocation": location}],
+    }
+    return result | {"suppressions": [{"kind": "inSource"}]} if finding.suppressed else result
+
+
+_FORMS: Final[Mapping[str, Callable[[Sequence[Finding]], str]]] = {
+    "text": _text,
+    "json": _json,
+    "sarif": _sarif,
+    "github": _github,
+}

@@ -1,0 +1,51 @@
+"""The verbs of `cors-authz`. A verb is imported when it is asked for, so that each pays for its own libraries alone."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+from cors_authz import __version__
+
+_VERBS: Final = {
+    "check": "parse and lint a policy",
+    "demo": "a tour through a real Envoy on this machine",
+    "explain": "the answer to one request, and every step that leads to it",
+    "fmt": "write a policy in the one way",
+    "inspect": "what follows from a policy before any request is made",
+    "schema": "the JSON Schema of a policy, for editors",
+    "serve": "answer Envoy's checks",
+}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs."""
+        del ctx
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's module and give its command."""
+        del ctx
+        if cmd_name not in _VERBS:
+            return None
+        command = getattr(import_module(f"cors_authz.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - for the type checker: every verb is one
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(version)s")
+def cli() -> None:
+    """One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
+
+    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy.
+    """

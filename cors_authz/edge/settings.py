@@ -1,0 +1,35 @@
+"""The settings of the service, validated once at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """A setting that cannot be; the message names it and what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the service runs. `drain_seconds` is for Envoy to notice, `grace_seconds` for checks that are under way."""
+
+    policy: Path
+    environment: str
+    listen: str
+    threads: int
+    drain_seconds: float
+    grace_seconds: float
+
+    def __post_init__(self) -> None:
+        """Refuse an address that no server can listen on.
+
+        Raises: SettingsError.
+        """
+        if self.listen.startswith("unix:"):
+            if not self.listen.removeprefix("unix:").startswith("/"):
+                raise SettingsError(f"listen: `{self.listen}` has no absolute path; write unix:/run/cors-authz.sock")
+            return
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the highest port
+            raise SettingsError(f"listen: `{self.listen}` is no address; write host:port or unix:/path")

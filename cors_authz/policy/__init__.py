@@ -1,0 +1,1 @@
+"""What the operator says: text in, frozen values out."""
