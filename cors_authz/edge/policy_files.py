@@ -65,4 +65,5 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as stream:
             return stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise PolicyFilesError(f"`{file}` cannot be read: {error.strerror}; check that it is there and may be read") from error
+        reason = error.strerror
+        raise PolicyFilesError(f"`{file}` cannot be read: {reason}; check that it is there and may be read") from error

@@ -75,7 +75,7 @@ class PolicyStore:
         try:
             loaded = self._load()
         except (PolicyError, PolicyFilesError, UnknownEnvironmentError) as error:
-            _log.error(  # noqa: TRY400 - the operator's mistake has a place in the policy, not in our code
+            _log.error(
                 "the new policy is refused, revision %s stays in force:\n%s", self.active.policy.revision, error
             )
             return False
@@ -94,7 +94,7 @@ class PolicyStore:
         while not self._stop.is_set():
             try:
                 self._follow_changes()
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the policy must stay watched
                 _log.exception("the policy watcher failed; it starts anew")
                 self._stop.wait(_POLL_MILLISECONDS / 1000)
 

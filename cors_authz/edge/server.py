@@ -56,14 +56,18 @@ class Health:
 
     def changes(self, name: str, is_listening: Callable[[], bool]) -> Iterator[_Status]:
         """Give the status now and whenever it changes, for as long as someone listens."""
-        last: _Status | None = None
+        status = self.status(name)
+        yield status
         while is_listening():
-            with self._changed:
-                self._changed.wait_for(lambda: self.status(name) != last, _WATCH_POLL_SECONDS)
-            status = self.status(name)
-            if status != last:
-                last = status
+            known = status
+            status = self._changed_from(known, name)
+            if status != known:
                 yield status
+
+    def _changed_from(self, known: _Status, name: str) -> _Status:
+        with self._changed:
+            self._changed.wait_for(lambda: self.status(name) != known, _WATCH_POLL_SECONDS)
+            return self.status(name)
 
 
 class Server:

@@ -47,7 +47,7 @@ class CheckService:
             active = self._active()
             decision = self._decide(active, raw)
             answer = active.encoder.encode(decision, decision_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - no exception may become an allow
             _log.exception("decision %s failed", decision_id)
             decision = refuse_unread(Reason.INTERNAL_ERROR)
             answer = self._faults.encode(decision, decision_id)
@@ -69,5 +69,5 @@ class CheckService:
     def _tell(self, decision: Decision, decision_id: str) -> None:
         try:
             self._observe(decision, decision_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a record that fails does not undo a decision
             _log.exception("decision %s was made, and could not be recorded", decision_id)

@@ -240,7 +240,7 @@ class _Compiler:
         patterns: dict[str, Trie[tuple[str, Membership]]] = {}
         exact: dict[str, list[Membership]] = {}
         for at in self._all_patterns():
-            rank = self._order.origins.get((at.group.name, at.index), EXACT_RANK)
+            rank = self._order.origins.get((at.group.name, at.position), EXACT_RANK)
             membership = Membership(rank, at.group.name, at.pattern.text, at.place)
             if at.pattern.is_exact:
                 exact.setdefault(at.pattern.text, []).append(membership)

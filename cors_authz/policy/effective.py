@@ -32,7 +32,15 @@ _OPEN: Final = Unlisted(Reach.FORWARD, Reach.FORWARD, Reach.FORWARD)
 BUILT_IN_CLASSES: Final = {
     built_in.name: built_in
     for built_in in (
-        SensitivityClass("public", Trust.NONE, frozenset(), timedelta(hours=24), True, _OPEN, True),
+        SensitivityClass(
+            "public",
+            Trust.NONE,
+            frozenset(),
+            timedelta(hours=24),
+            plain_http=True,
+            unlisted=_OPEN,
+            exceptions=True,
+        ),
         SensitivityClass(
             "internal",
             Trust.LOW,

@@ -1,4 +1,4 @@
-"""The whole of a policy before it is compiled: the union of its documents, every object with its place and its owner."""
+"""The whole of a policy before it is compiled: the union of its documents, every object with its place and owner."""
 
 from __future__ import annotations
 

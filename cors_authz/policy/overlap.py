@@ -74,7 +74,7 @@ def order_of(subject: Subject) -> Order:
     origin_ranks = _ranks(len(patterns), narrower_origins)
     return Order(
         routes=_ranks(len(subject.routes), narrower),
-        origins={(at.group.name, at.index): rank for at, rank in zip(patterns, origin_ranks, strict=True)},
+        origins={(at.group.name, at.position): rank for at, rank in zip(patterns, origin_ranks, strict=True)},
         route_crossings=tuple(route_crossings),
         origin_crossings=tuple(origin_crossings),
         narrower_routes={wide: tuple(narrow) for wide, narrow in narrower.items()},

@@ -27,13 +27,13 @@ class PatternAt(NamedTuple):
     """An origin pattern of an origin group, and where it stands in its list."""
 
     group: Named[schema.OriginGroup]
-    index: int
+    position: int
     pattern: OriginPattern
 
     @property
     def place(self) -> Place:
         """Where the pattern is written."""
-        return self.group.place("origins", self.index)
+        return self.group.place("origins", self.position)
 
 
 class RouteAt(NamedTuple):

@@ -16,6 +16,7 @@ from cors_authz.fetch.fields import (
 )
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential
+from cors_authz.policy.document import shown
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity
 from cors_authz.policy.lint.rule_at import RuleAt, rules_at
@@ -28,15 +29,21 @@ _GRPC_WEB_ALONE: Final = _GRPC_WEB_EXPOSED | {"grpc-timeout", "x-grpc-web"}
 
 
 class _NameAt(NamedTuple):
-    """A header name in lower case, where it stands, and the list for headers that go the other way."""
+    """A header name, where it stands, and the list for headers that go the other way."""
 
     named: Named[schema.ResourceGroup] | Named[schema.HeaderSet]
     path: tuple[str | int, ...]
-    name: str
+    written: str
     other_list: str
 
-    def finding(self, code: str, text: str, severity: Severity = Severity.ERROR) -> Finding:
-        """Say something of the name."""
+    @property
+    def name(self) -> str:
+        """The name as it is compared."""
+        return self.written.lower()
+
+    def finding(self, code: str, objection: str, severity: Severity = Severity.ERROR) -> Finding:
+        """Say something of the name, which the text begins with."""
+        text = f"`{shown(self.written)}` {objection}"
         return Finding(self.named.place(*self.path), code, text, severity, self.named.about)
 
 
@@ -45,7 +52,7 @@ def _request_names(subject: Subject) -> Iterator[_NameAt]:
         yield from _own(at, "headers", at.model.headers, "exposeHeaders")
     for named in subject.estate.header_sets.values():
         for index, name in enumerate(named.model.request):
-            yield _NameAt(named, ("request", index), name.lower(), "expose")
+            yield _NameAt(named, ("request", index), name, "expose")
 
 
 def _exposed_names(subject: Subject) -> Iterator[_NameAt]:
@@ -53,12 +60,12 @@ def _exposed_names(subject: Subject) -> Iterator[_NameAt]:
         yield from _own(at, "exposeHeaders", at.model.expose_headers, "headers")
     for named in subject.estate.header_sets.values():
         for index, name in enumerate(named.model.expose):
-            yield _NameAt(named, ("expose", index), name.lower(), "request")
+            yield _NameAt(named, ("expose", index), name, "request")
 
 
 def _own(at: RuleAt, key: str, names: Iterable[str], other_list: str) -> Iterator[_NameAt]:
     for index, name in enumerate(names):
-        yield _NameAt(at.group, ("allow", at.rule.index, key, index), name.lower(), other_list)
+        yield _NameAt(at.group, ("allow", at.rule.index, key, index), name, other_list)
 
 
 def unsendable_headers(subject: Subject) -> Iterator[Finding]:
@@ -69,7 +76,7 @@ def unsendable_headers(subject: Subject) -> Iterator[Finding]:
     for at in _request_names(subject):
         objection = _objection_to_request_header(at.name, at.other_list)
         if objection:
-            yield at.finding("CX008", f"`{at.name}` {objection}")
+            yield at.finding("CX008", objection)
 
 
 def _objection_to_request_header(name: str, other_list: str) -> str | None:
@@ -102,7 +109,7 @@ def unreadable_headers(subject: Subject) -> Iterator[Finding]:
     for at in _exposed_names(subject):
         objection = _objection_to_exposed_header(at.name, at.other_list)
         if objection:
-            yield at.finding("CX009", f"`{at.name}` {objection}")
+            yield at.finding("CX009", objection)
 
 
 def _objection_to_exposed_header(name: str, other_list: str) -> str | None:
@@ -172,7 +179,7 @@ def idle_headers(subject: Subject) -> Iterator[Finding]:
 
 def _idle(at: _NameAt, objection: str | None) -> Iterator[Finding]:
     if objection:
-        yield at.finding("CX019", f"`{at.name}` {objection}; leave it out", Severity.WARNING)
+        yield at.finding("CX019", f"{objection}; leave it out", Severity.WARNING)
 
 
 def _objection_to_idle_request_header(at: RuleAt, name: str, brought: frozenset[str]) -> str | None:
@@ -195,7 +202,7 @@ def method_overrides(subject: Subject) -> Iterator[Finding]:
     """CX036: a header that names another method turns a permitted POST into whatever the framework obeys."""
     for at in _request_names(subject):
         if at.name in METHOD_OVERRIDES:
-            text = f"`{at.name}` names another method than the request's own; grant that method, and send it"
+            text = "names another method than the request's own; grant that method, and send it"
             yield at.finding("CX036", text, Severity.WARNING)
 
 
@@ -210,10 +217,10 @@ def grpc_web_by_hand(subject: Subject) -> Iterator[Finding]:
         names += [(name_at, _GRPC_WEB_EXPOSED) for name_at in _own(at, "exposeHeaders", at.model.expose_headers, "")]
         for name_at, brought in names:
             if served and name_at.name in brought:
-                text = f"`{name_at.name}` comes with protocol `grpc-web`; leave it out"
+                text = "comes with protocol `grpc-web`; leave it out"
                 yield name_at.finding("CX038", text, Severity.WARNING)
             elif not served and name_at.name in _GRPC_WEB_ALONE:
-                text = f"`{name_at.name}` is a header of gRPC-Web; say `protocols: [grpc-web]`, which brings it"
+                text = "is a header of gRPC-Web; say `protocols: [grpc-web]`, which brings it"
                 yield name_at.finding("CX038", text, Severity.WARNING)
 
 

@@ -9,7 +9,7 @@ from cors_authz.policy import schema
 from cors_authz.policy.effective import EffectiveRule
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity
-from cors_authz.policy.language import Relation, language_of, relate, union_of, within
+from cors_authz.policy.language import Relation, SearchBoundError, language_of, relate, union_of, within
 from cors_authz.policy.overlap import Order, OriginCrossing, RouteCrossing
 from cors_authz.policy.pattern import HostPattern, PathTemplate
 from cors_authz.policy.subject import EVERY_PATH, PatternAt, RouteAt, Subject
@@ -66,7 +66,7 @@ def _methods_of_both(crossing: RouteCrossing) -> frozenset[str] | None:
 
 
 def _overlap(crossing: RouteCrossing) -> tuple[HostPattern | None, PathTemplate | None]:
-    """Give the host and the path that both match; None where neither is within the other, so that no pattern says it."""
+    """Give the host and the path that both match; None where no pattern says it: neither is within the other."""
     first, second, sides = crossing.first, crossing.second, crossing.sides
     host = {Relation.WIDER: second.host, Relation.CROSSING: None}.get(sides.host, first.host)
     path = {Relation.WIDER: second.path, Relation.CROSSING: None}.get(sides.path, first.path)
@@ -114,7 +114,8 @@ def _crossing_rules(subject: Subject, order: Order) -> Iterator[Finding]:
         for one, other in combinations(subject.rules[group.name], 2):
             origin = _origin_of_both(subject, one, other, meetings)
             if origin is not None and _admit_alike(one, other):
-                yield Finding(group.place("allow", one.index), "CX017", _rules_text(one, other, origin), about=group.about)
+                text = _rules_text(one, other, origin)
+                yield Finding(group.place("allow", one.index), "CX017", text, about=group.about)
 
 
 def _rules_text(one: EffectiveRule, other: EffectiveRule, origin: str) -> str:
@@ -186,9 +187,14 @@ def _shadows_of(subject: Subject, order: Order, position: int) -> list[RouteAt]:
         and (other.methods is None or (route.methods is not None and route.methods <= other.methods))
         and relate(other.host, route.host)[0] is Relation.EQUAL
     ]
-    if not others or within(language_of(route.path), union_of(language_of(o.path) for o in others)) is not None:
-        return []
-    return others
+    return others if others and _take_all(route, others) else []
+
+
+def _take_all(route: RouteAt, others: Iterable[RouteAt]) -> bool:
+    try:
+        return within(language_of(route.path), union_of(language_of(other.path) for other in others)) is None
+    except SearchBoundError:
+        return False
 
 
 def _shadowed(subject: Subject, group: Named[schema.ResourceGroup], shadows: list[RouteAt]) -> Finding:

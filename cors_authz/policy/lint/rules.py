@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from cors_authz.fetch.fields import is_forbidden_method, is_token
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential, Reach, Trust
+from cors_authz.policy.document import shown
 from cors_authz.policy.effective import tightened, with_head
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Place, Severity
@@ -44,7 +45,7 @@ def _impossible(
     for index, method in enumerate(methods):
         objection = _objection_to_method(method)
         if objection:
-            yield Finding(group.place(*path, index), "CX007", f"`{method}` {objection}", about=group.about)
+            yield Finding(group.place(*path, index), "CX007", f"`{shown(method)}` {objection}", about=group.about)
 
 
 def _objection_to_method(method: str) -> str | None:
@@ -81,13 +82,14 @@ def methods_never_matched(subject: Subject) -> Iterator[Finding]:
         matched = _methods_of_match(at.group)
         if matched is None:
             continue
+        known = ticked(map(shown, sorted(matched)))
         for index, method in enumerate(at.model.methods):
             if method not in matched and method != "*":
-                text = f"`{at.rule.name}` grants `{method}`, and `{at.group.name}` matches {ticked(sorted(matched))}"
+                text = f"`{at.rule.name}` grants `{shown(method)}`, and `{at.group.name}` matches {known}"
                 yield at.finding("CX019", f"{text}; leave it out, or match it", "methods", index)
         if not at.rule.any_method and not at.rule.methods & matched and not at.model.methods:
-            text = f"`{at.rule.name}` grants {ticked(sorted(at.rule.methods))}, and `{at.group.name}` matches"
-            yield at.finding("CX019", f"{text} {ticked(sorted(matched))}; say its methods")
+            text = f"`{at.rule.name}` grants {ticked(sorted(at.rule.methods))}, and `{at.group.name}` matches {known}"
+            yield at.finding("CX019", f"{text}; say its methods")
 
 
 def _methods_of_match(group: Named[schema.ResourceGroup]) -> frozenset[str] | None:
@@ -134,7 +136,7 @@ def written_twice(subject: Subject) -> Iterator[Finding]:
     for named, path, values in _lists(subject):
         for index, value in enumerate(values):
             if value in values[:index]:
-                text = f"`{value}` is written twice; leave one out"
+                text = f"`{shown(value)}` is written twice; leave one out"
                 yield Finding(named.place(*path, index), "CX019", text, Severity.WARNING, named.about)
             elif value == "HEAD" and "GET" in values and path[-1] == "methods":
                 text = "`HEAD` comes with `GET`; leave it out"

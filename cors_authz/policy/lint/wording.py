@@ -7,6 +7,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
 
+from cors_authz.policy.document import shown
 from cors_authz.policy.schema import ticked
 
 _MOST_NAMES: Final = 10
@@ -35,10 +36,11 @@ def unknown_name_text(name: str, kind: str, known: Iterable[str]) -> str:
         known: the names that there are.
     """
     names = list(known)
+    said = f"`{shown(name)}` is no {kind}"
     near = get_close_matches(name, names, 1)
     if near:
-        return f"`{name}` is no {kind}; did you mean `{near[0]}`?"
+        return f"{said}; did you mean `{near[0]}`?"
     if not names:
-        return f"`{name}` is no {kind}; the policy has none"
+        return f"{said}; there is none"
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"`{name}` is no {kind}; there are {ticked(names[:_MOST_NAMES])}{more}"
+    return f"{said}; there are {ticked(names[:_MOST_NAMES])}{more}"

@@ -105,10 +105,10 @@ SLIPS: dict[str, Slip] = {
     # --- keys
     "an unknown key near a known one": Slip(
         routes("protocol: [http]"),
-        ["p.yaml:4:65: CX046 `protocol` is not a key of a resource group; did you mean `protocols`?"],
+        ["p.yaml:4:66: CX046 `protocol` is not a key of a resource group; did you mean `protocols`?"],
     ),
     "a key in the case of Python": Slip(
-        rule("max_age: 1m"), ["p.yaml:4:74: CX046 `max_age` is not a key of an allow rule; did you mean `maxAge`?"]
+        rule("max_age: 1m"), ["p.yaml:4:80: CX046 `max_age` is not a key of an allow rule; did you mean `maxAge`?"]
     ),
     "an unknown key near none": Slip(
         HEAD + "headerSets: {api: {foo: [x]}}\n",
@@ -147,13 +147,13 @@ SLIPS: dict[str, Slip] = {
     "a name that nothing is left of": Slip(
         group("origins: ['app://x'], owner: ÄÖ"),
         [
-            "p.yaml:4:44: CX046 `ÄÖ` is not a name; write lower-case letters, digits and `-`, at most 63 characters",
+            "p.yaml:4:51: CX046 `ÄÖ` is not a name; write lower-case letters, digits and `-`, at most 63 characters",
         ],
     ),
     "a name of 64 characters": Slip(
         group("origins: ['app://x'], owner: " + "a" * 64),
         [
-            f"p.yaml:4:44: CX046 `{'a' * 64}` is not a name; write lower-case letters, digits and `-`, at most 63 "
+            f"p.yaml:4:51: CX046 `{'a' * 64}` is not a name; write lower-case letters, digits and `-`, at most 63 "
             "characters"
         ],
     ),
@@ -167,10 +167,10 @@ SLIPS: dict[str, Slip] = {
     # --- types
     "a text for a list": Slip(
         rule("methods: GET"),
-        ["p.yaml:4:83: CX046 `methods` wants a list of text, not the text `GET`; write methods: [GET]"],
+        ["p.yaml:4:89: CX046 `methods` wants a list of text, not the text `GET`; write methods: [GET]"],
     ),
     "a number for a list": Slip(
-        rule("headers: 3"), ["p.yaml:4:83: CX046 `headers` wants a list of text, not the number `3`"]
+        rule("headers: 3"), ["p.yaml:4:89: CX046 `headers` wants a list of text, not the number `3`"]
     ),
     "a map for a list of objects": Slip(
         HEAD + "resourceGroups: {api: {allow: [], match: {hosts: [a.example]}}}\n",
@@ -184,23 +184,23 @@ SLIPS: dict[str, Slip] = {
     ),
     "a number for a text, and no word on the length of its list": Slip(
         rule("versions: [1]"),
-        ["p.yaml:4:85: CX046 entry 1 of `versions` wants text, not the number `1`; put it in quotes"],
+        ["p.yaml:4:91: CX046 entry 1 of `versions` wants text, not the number `1`; put it in quotes"],
     ),
     "a text for a number": Slip(
         group("perTenant: {maxOrigins: '20'}"),
-        ["p.yaml:4:47: CX046 `maxOrigins` wants a whole number, not the text `20`"],
+        ["p.yaml:4:46: CX046 `maxOrigins` wants a whole number, not the text `20`"],
     ),
     "a truth value for a number": Slip(
         group("perTenant: {maxOrigins: true}"),
-        ["p.yaml:4:47: CX046 `maxOrigins` wants a whole number, not `true`"],
+        ["p.yaml:4:46: CX046 `maxOrigins` wants a whole number, not `true`"],
     ),
     "a flag that says false": Slip(
         group("origins: ['app://x'], webView: false"),
-        ["p.yaml:4:46: CX046 `webView` is true or is left out, not `false`"],
+        ["p.yaml:4:53: CX046 `webView` is true or is left out, not `false`"],
     ),
     "a flag that says 1": Slip(
         group("origins: ['app://x'], webView: 1"),
-        ["p.yaml:4:46: CX046 `webView` is true or is left out, not the number `1`"],
+        ["p.yaml:4:53: CX046 `webView` is true or is left out, not the number `1`"],
     ),
     "a fraction for the value of a claim": Slip(
         guard("claim: {name: a, equals: 1.5}"),
@@ -209,11 +209,11 @@ SLIPS: dict[str, Slip] = {
     # --- choices
     "a choice with a slip": Slip(
         group("origins: ['app://x'], trust: hihg"),
-        ["p.yaml:4:44: CX046 `trust` takes `low`, `medium` or `high`, not the text `hihg`; did you mean `high`?"],
+        ["p.yaml:4:51: CX046 `trust` takes `low`, `medium` or `high`, not the text `hihg`; did you mean `high`?"],
     ),
     "a choice in a list, far from all": Slip(
         rule("credentials: [token]"),
-        ["p.yaml:4:88: CX046 entry 1 of `credentials` takes `cookie`, `bearer` or `mtls`, not the text `token`"],
+        ["p.yaml:4:94: CX046 entry 1 of `credentials` takes `cookie`, `bearer` or `mtls`, not the text `token`"],
     ),
     "a status that no guard answers": Slip(
         guard("authenticated: true, onFail: {status: 402}"),
@@ -224,7 +224,7 @@ SLIPS: dict[str, Slip] = {
         ["p.yaml:4:50: CX046 `per` takes `1s`, `1m`, `1h`, `1d`, not the text `2m`"],
     ),
     "a choice without its value": Slip(
-        group("origins: ['app://x'], trust: "), ["p.yaml:4:43: CX046 `trust` has no value; write one or leave it out"]
+        group("origins: ['app://x'], trust: "), ["p.yaml:4:51: CX046 `trust` has no value; write one or leave it out"]
     ),
     # --- bounds
     "an empty list that is required": Slip(
@@ -235,20 +235,21 @@ SLIPS: dict[str, Slip] = {
     ),
     "a credential twice": Slip(
         rule("credentials: [cookie, cookie]"),
-        ["p.yaml:4:87: CX046 `credentials` names one of its entries twice; name each once"],
+        ["p.yaml:4:93: CX046 `credentials` names one of its entries twice; name each once"],
     ),
     "too many origins for a tenant": Slip(
-        group("perTenant: {maxOrigins: 1001}"), ["p.yaml:4:47: CX046 `maxOrigins` is `1001`; 1000 is the most"]
+        group("perTenant: {maxOrigins: 1001}"), ["p.yaml:4:46: CX046 `maxOrigins` is `1001`; 1000 is the most"]
     ),
     "no request at all": Slip(
         OVERLAY + "rateLimits: {a: {requests: 0}}\n", ["p.yaml:4:28: CX046 `requests` is `0`; 1 is the least"]
     ),
     "an empty text": Slip(
-        group("origins: ['app://x'], contact: ''"), ["p.yaml:4:46: CX046 `contact` is empty; write something or leave it out"]
+        group("origins: ['app://x'], contact: ''"),
+        ["p.yaml:4:53: CX046 `contact` is empty; write something or leave it out"],
     ),
     "a text of 501 characters": Slip(
         group("origins: ['app://x'], contact: " + "a" * 501),
-        ["p.yaml:4:46: CX046 `contact` has 501 characters; 500 is the most: shorten it"],
+        ["p.yaml:4:53: CX046 `contact` has 501 characters; 500 is the most: shorten it"],
     ),
     "a reason that gives none": Slip(
         HEAD + "suppressions: [{finding: CX012, at: guards/a, reason: because, by: ada, until: 2027-01-31}]\n",
@@ -258,29 +259,30 @@ SLIPS: dict[str, Slip] = {
     "a duration with a word": Slip(
         rule("maxAge: 10 minutes"),
         [
-            "p.yaml:4:82: CX046 `10 minutes` is not a duration; write a number and one unit (ms, s, m, h, d), or 0s for "
+            "p.yaml:4:88: CX046 `10 minutes` is not a duration; write a number and one unit (ms, s, m, h, d), or 0s for "
             "none"
         ],
     ),
     "a duration without a unit": Slip(
         rule("maxAge: 600"),
-        ["p.yaml:4:82: CX046 `maxAge` wants a duration, not the number `600`; write its unit too: 600s"],
+        ["p.yaml:4:88: CX046 `maxAge` wants a duration, not the number `600`; write its unit too: 600s"],
     ),
     "a duration with a leading zero": Slip(
         rule("maxAge: 00s"),
-        ["p.yaml:4:82: CX046 `00s` is not a duration; write a number and one unit (ms, s, m, h, d), or 0s for none"],
+        ["p.yaml:4:88: CX046 `00s` is not a duration; write a number and one unit (ms, s, m, h, d), or 0s for none"],
     ),
     "a day that no calendar has": Slip(
         group("origins: ['app://x'], reviewBy: 2026-02-30"),
-        [f"p.yaml:4:47: CX046 `2026-02-30` is not a date; {NOT_A_DATE}"],
+        [f"p.yaml:4:54: CX046 `2026-02-30` is not a date; {NOT_A_DATE}"],
         flagged=False,
     ),
     "a date in words": Slip(
-        group("origins: ['app://x'], reviewBy: 1 May 2027"), [f"p.yaml:4:47: CX046 `1 May 2027` is not a date; {NOT_A_DATE}"]
+        group("origins: ['app://x'], reviewBy: 1 May 2027"),
+        [f"p.yaml:4:54: CX046 `1 May 2027` is not a date; {NOT_A_DATE}"],
     ),
     "a date of another zone": Slip(
         group("origins: ['app://x'], reviewBy: 2026-11-20T01:00:00+01:00"),
-        ["p.yaml:4:47: CX046 `2026-11-20T01:00:00+01:00` is not a date; write 2026-11-20T00:00:00Z"],
+        ["p.yaml:4:54: CX046 `2026-11-20T01:00:00+01:00` is not a date; write 2026-11-20T00:00:00Z"],
     ),
     "a date where an instant is due": Slip(
         exception(until="2026-12-11"),
@@ -351,17 +353,17 @@ SLIPS: dict[str, Slip] = {
     ),
     "a sunset with nothing after it": Slip(
         routes("versions: {v1: {sunset: 2027-01-01}}"),
-        ["p.yaml:4:81: CX046 `v1` has `sunset` and no `successor`; a version that has the one has the other"],
+        ["p.yaml:4:82: CX046 `v1` has `sunset` and no `successor`; a version that has the one has the other"],
     ),
     "a place for versions that are not named": Slip(
         routes("versionFrom: {query: v}"),
         [
-            "p.yaml:4:65: CX046 `api` has `versionFrom` and no `versions`; a resource group that has the one has the other"
+            "p.yaml:4:66: CX046 `api` has `versionFrom` and no `versions`; a resource group that has the one has the other"
         ],
     ),
     "an object that says nothing": Slip(
         routes("unlisted: {}"),
-        ["p.yaml:4:65: CX046 `unlisted` is empty, and unlisted without a key says nothing; write one or leave it out"],
+        ["p.yaml:4:66: CX046 `unlisted` is empty, and unlisted without a key says nothing; write one or leave it out"],
     ),
     # --- exceptions
     "an exception without end": Slip(
@@ -399,7 +401,7 @@ SLIPS: dict[str, Slip] = {
             "`provider`, `phase`, `onFail`, `description`",
             "p.yaml:7:5: CX046 `claim` has no `name`; a claim condition needs one: add name",
             "p.yaml:7:24: CX046 `claim` has `anyOf` beside `equals`; a claim condition has one of them: leave one out",
-            "p.yaml:7:32: CX046 entry 1 of `anyOf` wants text, not `true`",
+            "p.yaml:7:32: CX046 entry 1 of `anyOf` wants text, not `true`; put it in quotes",
             "p.yaml:8:12: CX046 `phase` takes `actual` or `both`, not the text `never`",
         ],
     ),
@@ -449,6 +451,13 @@ def test_editors_flag_what_loading_leaves_to_the_compiler(text: str) -> None:
 
 
 WELL_FORMED: dict[str, str] = {
+    "an origin group": group("origins: ['app://x']"),
+    "a resource group": routes("docs: 'https://docs.example'"),
+    "an allow rule": rule("name: read"),
+    "a guard": guard("authenticated: true"),
+    "an exception": exception(),
+    "a part": PART + "metadata: {name: a, owner: b}\n",
+    "an overlay": OVERLAY,
     "any method and any header": rule("methods: ['*'], headers: ['*'], exposeHeaders: ['*']"),
     "a header that only begins like a forbidden one": rule("headers: [te-x, datex]"),
     "slots and any port": group(

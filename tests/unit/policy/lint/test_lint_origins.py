@@ -17,10 +17,11 @@ Lint = Callable[..., list[str]]
 
 
 class Case(NamedTuple):
-    """A policy, all that is said of it under one code, and the edit that mends it."""
+    """A policy; severity, line and column, and text of all that one code says of it; and the edit that mends it."""
 
     policy: str
-    said: list[str]
+    at: str
+    text: str
     old: str
     new: str
     environment: str = "prod"
@@ -39,17 +40,15 @@ VERSION = suffix_list_version()
 CASES: dict[str, Case] = {
     "CX001: any site with cookies": Case(
         api("  anyone: {any: true}", "origins: [anyone], credentials: [cookie]"),
-        [
-            "E policy.yaml:10:40: CX001 `anyone` with credentials [cookie]: any site could act as the user; list the origins"
-        ],
+        "E 10:40",
+        "`anyone` with credentials [cookie]: any site could act as the user; list the origins",
         "[cookie]",
         "[bearer]",
     ),
     "CX001: any site with certificates; the bearer beside them is none of it": Case(
         api("  anyone: {any: true}", "origins: [anyone], credentials: [bearer, mtls]"),
-        [
-            "E policy.yaml:10:40: CX001 `anyone` with credentials [mtls]: any site could act as the user; list the origins"
-        ],
+        "E 10:40",
+        "`anyone` with credentials [mtls]: any site could act as the user; list the origins",
         ", mtls",
         "",
     ),
@@ -58,10 +57,9 @@ CASES: dict[str, Case] = {
             '  pre: {origins: ["https://pr-{digits}.vercel.app"], dangerouslySharedSuffix: true}',
             "origins: [pre], credentials: [cookie]",
         ),
-        [
-            "E policy.yaml:10:37: CX001 `pre` with credentials [cookie]: strangers can register names under `vercel.app`"
-            " and act as the user; use your own domain"
-        ],
+        "E 10:37",
+        "`pre` with credentials [cookie]: strangers can register names under `vercel.app` and act as the"
+        " user; use your own domain",
         'pr-{digits}.vercel.app"], dangerouslySharedSuffix: true',
         'pr-1.vercel.app"]',
     ),
@@ -70,63 +68,56 @@ CASES: dict[str, Case] = {
             '  pre: {origins: ["https://a.shop.example"], dangerouslySharedSuffix: true}',
             "origins: [pre], credentials: [mtls]",
         ),
-        [
-            "E policy.yaml:10:37: CX001 `pre` with credentials [mtls]: strangers can register names under a shared suffix"
-            " and act as the user; use your own domain"
-        ],
+        "E 10:37",
+        "`pre` with credentials [mtls]: strangers can register names under a shared suffix and act as"
+        " the user; use your own domain",
         ", dangerouslySharedSuffix: true",
         "",
     ),
     "CX001: several registrable domains with cookies": Case(
         api('  web: {origins: ["https://shop-{alnum}.example"]}', "origins: [web], credentials: [cookie]"),
-        [
-            "E policy.yaml:10:37: CX001 `web` with credentials [cookie]: `https://shop-{alnum}.example` spans several"
-            " registrable domains; list the origins"
-        ],
+        "E 10:37",
+        "`web` with credentials [cookie]: `https://shop-{alnum}.example` spans several registrable"
+        " domains; list the origins",
         "shop-{alnum}.example",
         "{alnum}.shop.example",
     ),
     "CX001: a group that does not exist here lets nobody in": Case(
         api("  anyone: {any: true, environments: [prod, dev]}", "origins: [anyone], credentials: [cookie]"),
-        [
-            "E policy.yaml:10:40: CX001 `anyone` with credentials [cookie]: any site could act as the user; list the origins"
-        ],
+        "E 10:40",
+        "`anyone` with credentials [cookie]: any site could act as the user; list the origins",
         "[prod, dev]",
         "[dev]",
     ),
     "CX004: a slot under a public suffix": Case(
         api('  pre: {origins: ["https://pr-{digits}.github.io"]}', "origins: [pre]"),
-        [
-            "E policy.yaml:5:19: CX004 `https://pr-{digits}.github.io`: strangers can register names under `github.io`;"
-            " use your own domain, or say dangerouslySharedSuffix: true"
-        ],
+        "E 5:19",
+        "`https://pr-{digits}.github.io`: strangers can register names under `github.io`; use your own"
+        " domain, or say dangerouslySharedSuffix: true",
         "github.io",
         "shop.github.io",
     ),
     "CX004: a shared suffix that is taken on stays in every report": Case(
         api('  pre: {origins: ["https://*.github.io"], dangerouslySharedSuffix: true}', "origins: [pre]"),
-        [
-            "W policy.yaml:5:19: CX004 `https://*.github.io`: strangers can register names under `github.io`, and"
-            f" dangerouslySharedSuffix lets them in (public suffix list {VERSION})"
-        ],
+        "W 5:19",
+        "`https://*.github.io`: strangers can register names under `github.io`, and dangerouslySharedSuffix"
+        f" lets them in (public suffix list {VERSION})",
         "*.github.io",
         "shop.github.io",
     ),
     "CX005: plain http in a class that refuses it": Case(
         api('  web: {origins: ["http://shop.example"]}', "origins: [web]"),
-        [
-            "E policy.yaml:5:19: CX005 `http://shop.example` is open to whoever sits on the line, and class internal of"
-            " `api/1` refuses plain http; use https"
-        ],
+        "E 5:19",
+        "`http://shop.example` is open to whoever sits on the line, and class internal of `api/1`"
+        " refuses plain http; use https",
         "http:",
         "https:",
     ),
     "CX005: class public allows plain http": Case(
         api('  web: {origins: ["http://shop.example"]}', "origins: [web]", "    sensitivity: internal\n"),
-        [
-            "E policy.yaml:5:19: CX005 `http://shop.example` is open to whoever sits on the line, and class internal of"
-            " `api/1` refuses plain http; use https"
-        ],
+        "E 5:19",
+        "`http://shop.example` is open to whoever sits on the line, and class internal of `api/1`"
+        " refuses plain http; use https",
         "sensitivity: internal",
         "sensitivity: public",
     ),
@@ -136,97 +127,82 @@ CASES: dict[str, Case] = {
             "origins: [web], credentials: [cookie]",
             "    sensitivity: public\n",
         ),
-        [
-            "E policy.yaml:5:19: CX005 `http://shop.example` is open to whoever sits on the line, and `api/1` grants it"
-            " credentials [cookie]; use https"
-        ],
+        "E 5:19",
+        "`http://shop.example` is open to whoever sits on the line, and `api/1` grants it credentials"
+        " [cookie]; use https",
         ", credentials: [cookie]",
         "",
     ),
     "CX005: only loopback is plain in dev": Case(
         api('  web: {origins: ["http://192.168.0.7"]}', "origins: [web], credentials: [cookie]"),
-        [
-            "E policy.yaml:5:19: CX005 `http://192.168.0.7` is open to whoever sits on the line, and `api/1` grants it"
-            " credentials [cookie]; use https"
-        ],
+        "E 5:19",
+        "`http://192.168.0.7` is open to whoever sits on the line, and `api/1` grants it credentials"
+        " [cookie]; use https",
         "192.168.0.7",
         "localhost:3000",
         "dev",
     ),
     "CX005: loopback is not plain in staging": Case(
         api('  web: {origins: ["http://localhost:3000"]}', "origins: [web]"),
-        [
-            "E policy.yaml:5:19: CX005 `http://localhost:3000` is open to whoever sits on the line, and class internal of"
-            " `api/1` refuses plain http; use https"
-        ],
+        "E 5:19",
+        "`http://localhost:3000` is open to whoever sits on the line, and class internal of `api/1`"
+        " refuses plain http; use https",
         "http:",
         "https:",
         "staging",
     ),
     "CX006: loopback in prod": Case(
         api('  web: {origins: ["https://localhost:3000"]}', "origins: [web]"),
-        [
-            "E policy.yaml:5:19: CX006 `https://localhost:3000` is a loopback origin and would be open in prod; tag the"
-            " group `environments: [dev]`"
-        ],
+        "E 5:19",
+        "`https://localhost:3000` is a loopback origin and would be open in prod; tag the group `environments: [dev]`",
         ':3000"]',
         ':3000"], environments: [dev]',
     ),
     "CX006: loopback in an app's web view is right": Case(
         api('  app: {origins: ["https://localhost"], trust: medium}', "origins: [app]"),
-        [
-            "E policy.yaml:5:19: CX006 `https://localhost` is a loopback origin and would be open in prod; tag the group"
-            " `environments: [dev]`"
-        ],
+        "E 5:19",
+        "`https://localhost` is a loopback origin and would be open in prod; tag the group `environments: [dev]`",
         "trust",
         "webView: true, trust",
     ),
     "CX006: a name of multicast DNS": Case(
         api('  web: {origins: ["https://shop.local"]}', "origins: [web]"),
-        [
-            "E policy.yaml:5:19: CX006 `https://shop.local` is a `.local` origin, which any neighbour may answer for, and"
-            " would be open in staging; tag the group `environments: [dev]`"
-        ],
+        "E 5:19",
+        "`https://shop.local` is a `.local` origin, which any neighbour may answer for, and would be"
+        " open in staging; tag the group `environments: [dev]`",
         "shop.local",
         "shop.local.example",
         "staging",
     ),
     "CX006: a private address": Case(
         api('  web: {origins: ["https://10.1.2.3"]}', "origins: [web]"),
-        [
-            "E policy.yaml:5:19: CX006 `https://10.1.2.3` is a private address, another machine in every network, and"
-            " would be open in prod; tag the group `environments: [dev]`"
-        ],
+        "E 5:19",
+        "`https://10.1.2.3` is a private address, another machine in every network, and would be open in"
+        " prod; tag the group `environments: [dev]`",
         "10.1.2.3",
         "11.1.2.3",
     ),
     "CX006: the mend names the environments that are like dev": Case(
         api('  web: {origins: ["https://[::1]"]}', "origins: [web]")
         + "environments: {eu: {like: prod}, box: {like: dev}, lab: {like: dev}}\n",
-        [
-            "E policy.yaml:5:19: CX006 `https://[::1]` is a loopback origin and would be open in eu; tag the group"
-            " `environments: [box, lab]`"
-        ],
+        "E 5:19",
+        "`https://[::1]` is a loopback origin and would be open in eu; tag the group `environments: [box, lab]`",
         "eu: {like: prod}",
         "eu: {like: dev}",
         "eu",
     ),
     "CX006: without an environment like dev, there is no place for it": Case(
         api('  web: {origins: ["https://[::1]"]}', "origins: [web]") + "environments: {eu: {like: prod}}\n",
-        [
-            "E policy.yaml:5:19: CX006 `https://[::1]` is a loopback origin and would be open in eu; no environment is like"
-            " dev: remove it"
-        ],
+        "E 5:19",
+        "`https://[::1]` is a loopback origin and would be open in eu; no environment is like dev: remove it",
         "like: prod",
         "like: dev",
         "eu",
     ),
     "CX014: a web view of high trust": Case(
         api("  app: {origins: [capacitor://localhost], webView: true, trust: high}", "origins: [app]"),
-        [
-            "E policy.yaml:5:3: CX014 `app` has trust high, but a web view's origin is shared by other apps; medium is the"
-            " most"
-        ],
+        "E 5:3",
+        "`app` has trust high, but a web view's origin is shared by other apps; medium is the most",
         "trust: high",
         "trust: medium",
     ),
@@ -234,16 +210,15 @@ CASES: dict[str, Case] = {
         api(
             '  pre: {origins: ["https://*.github.io"], dangerouslySharedSuffix: true, trust: medium}', "origins: [pre]"
         ),
-        [
-            "E policy.yaml:5:3: CX014 `pre` has trust medium, but strangers can register names under a shared suffix; low"
-            " is the most"
-        ],
+        "E 5:3",
+        "`pre` has trust medium, but strangers can register names under a shared suffix; low is the most",
         "trust: medium",
         "trust: low",
     ),
     "CX019: an origin twice in a group": Case(
         api('  web: {origins: ["https://a.example", "https://b.example", "https://a.example"]}', "origins: [web]"),
-        ["W policy.yaml:5:61: CX019 `https://a.example` is written twice in `web`; leave one out"],
+        "W 5:61",
+        "`https://a.example` is written twice in `web`; leave one out",
         ', "https://a.example"]',
         "]",
     ),
@@ -252,7 +227,8 @@ CASES: dict[str, Case] = {
             '  web: {origins: ["https://a.example"], trust: high}\n  old: {origins: ["https://a.example"], trust: low}',
             "origins: [web]",
         ),
-        ["W policy.yaml:6:19: CX020 `https://a.example` has trust low in `old` and high in `web`; say it in one group"],
+        "W 6:19",
+        "`https://a.example` has trust low in `old` and high in `web`; say it in one group",
         "trust: low",
         "trust: high",
     ),
@@ -262,43 +238,39 @@ CASES: dict[str, Case] = {
             " environments: [prod]}",
             "origins: [web]",
         ),
-        ["W policy.yaml:6:19: CX020 `https://a.example` has trust low in `dev` and high in `web`; say it in one group"],
+        "W 6:19",
+        "`https://a.example` has trust low in `dev` and high in `web`; say it in one group",
         "environments: [prod]",
         "environments: [dev]",
     ),
     "CX033: writes for low trust": Case(
         api('  web: {origins: ["https://a.example"]}', "origins: [web], methods: [GET, POST]"),
-        [
-            "W policy.yaml:10:18: CX033 `web` has trust low, and `api/1` grants it writes; give it a rule that grants less,"
-            " or raise its trust with its owner"
-        ],
+        "W 10:18",
+        "`web` has trust low, and `api/1` grants it writes; give it a rule that grants less, or raise"
+        " its trust with its owner",
         ", POST",
         ", HEAD",
     ),
     "CX033: every method, cookies and certificates for low trust": Case(
         api('  web: {origins: ["https://a.example"]}', 'origins: [web], methods: ["*"], credentials: [cookie, mtls]'),
-        [
-            "W policy.yaml:10:18: CX033 `web` has trust low, and `api/1` grants it writes and cookies and certificates;"
-            " give it a rule that grants less, or raise its trust with its owner"
-        ],
+        "W 10:18",
+        "`web` has trust low, and `api/1` grants it writes and cookies and certificates; give it a rule"
+        " that grants less, or raise its trust with its owner",
         '"]}',
         '"], trust: medium}',
     ),
     "CX033: sockets are writes": Case(
         api('  web: {origins: ["https://a.example"]}', "origins: [web]", "    protocols: [websocket]\n"),
-        [
-            "W policy.yaml:11:18: CX033 `web` has trust low, and `api/1` grants it writes; give it a rule that grants less,"
-            " or raise its trust with its owner"
-        ],
+        "W 11:18",
+        "`web` has trust low, and `api/1` grants it writes; give it a rule that grants less, or raise"
+        " its trust with its owner",
         "[websocket]",
         "[sse]",
     ),
     "CX037: a WebSocket for any site alone": Case(
         api("  anyone: {any: true}", "origins: [anyone]", "    protocols: [websocket]\n"),
-        [
-            "W policy.yaml:9:16: CX037 `api` serves `websocket` to any site alone, and a handshake has no other check; list"
-            " origins"
-        ],
+        "W 9:16",
+        "`api` serves `websocket` to any site alone, and a handshake has no other check; list origins",
         "websocket",
         "sse",
     ),
@@ -308,85 +280,77 @@ CASES: dict[str, Case] = {
             "origins: [anyone]",
             "    protocols: [websocket]\n",
         ),
-        [
-            "W policy.yaml:10:16: CX037 `api` serves `websocket` to any site alone, and a handshake has no other check; list"
-            " origins"
-        ],
+        "W 10:16",
+        "`api` serves `websocket` to any site alone, and a handshake has no other check; list origins",
         "origins: [anyone]",
         "origins: [anyone, web]",
     ),
     "CX040: two slots in one label": Case(
         api('  web: {origins: ["https://{slug}-{digits}.shop.example"]}', "origins: [web]"),
-        [
-            "W policy.yaml:5:19: CX040 `https://{slug}-{digits}.shop.example` has two slots in `{slug}-{digits}`; one slot"
-            " a label says what is meant"
-        ],
+        "W 5:19",
+        "`https://{slug}-{digits}.shop.example` has two slots in `{slug}-{digits}`; one slot a label"
+        " says what is meant",
         "{slug}-{digits}",
         "{slug}.{digits}",
     ),
     "CX041: every name of the registrable domain": Case(
         api('  web: {origins: ["https://*.shop.co.uk"]}', "origins: [web]"),
-        [
-            "W policy.yaml:5:19: CX041 `https://*.shop.co.uk` trusts every name under `shop.co.uk`, forgotten ones too; list"
-            " the origins"
-        ],
+        "W 5:19",
+        "`https://*.shop.co.uk` trusts every name under `shop.co.uk`, forgotten ones too; list the origins",
         "*.shop.co.uk",
         "*.pages.shop.co.uk",
     ),
     "CX043: any site on a private name": Case(
         api("  anyone: {any: true}", "origins: [anyone]").replace("api.shop.example", "grafana.corp.internal"),
-        [
-            "W policy.yaml:10:18: CX043 `anyone` on `grafana.corp.internal`: a private server is protected by its position,"
-            " and any site reaches it through a browser inside; list the origins"
-        ],
+        "W 10:18",
+        "`anyone` on `grafana.corp.internal`: a private server is protected by its position, and any"
+        " site reaches it through a browser inside; list the origins",
         "corp.internal",
         "corp.example",
     ),
     "CX043: any site on a private address": Case(
         api("  anyone: {any: true}", "origins: [anyone]").replace("api.shop.example", '"[fd00::1]:8080"'),
-        [
-            "W policy.yaml:10:18: CX043 `anyone` on `[fd00::1]:8080`: a private server is protected by its position, and any"
-            " site reaches it through a browser inside; list the origins"
-        ],
+        "W 10:18",
+        "`anyone` on `[fd00::1]:8080`: a private server is protected by its position, and any site"
+        " reaches it through a browser inside; list the origins",
         "fd00::1",
         "2600::1",
     ),
     "CX043: any site on a single label": Case(
         api("  anyone: {any: true}", "origins: [anyone]").replace("api.shop.example", "wiki"),
-        [
-            "W policy.yaml:10:18: CX043 `anyone` on `wiki`: a private server is protected by its position, and any site"
-            " reaches it through a browser inside; list the origins"
-        ],
+        "W 10:18",
+        "`anyone` on `wiki`: a private server is protected by its position, and any site reaches it"
+        " through a browser inside; list the origins",
         "hosts: [wiki]",
         "hosts: [wiki.example]",
     ),
     "CX045: trusted, and nobody answers for it": Case(
         api('  web: {origins: ["https://a.example"], trust: medium}', "origins: [web]"),
-        ["I policy.yaml:5:3: CX045 `web` has trust medium and no `contact`; say who answers for it"],
+        "I 5:3",
+        "`web` has trust medium and no `contact`; say who answers for it",
         "trust: medium",
         "trust: medium, contact: web@a.example",
     ),
     "CX045: the team that owns a group answers for it": Case(
         api('  web: {origins: ["https://a.example"], trust: high, owner: shop}', "origins: [web]")
         + "teams: {market: {contact: shop@a.example}}\n",
-        ["I policy.yaml:5:3: CX045 `web` has trust high and no `contact`; say who answers for it"],
+        "I 5:3",
+        "`web` has trust high and no `contact`; say who answers for it",
         "market",
         "shop",
     ),
 }
 
 
-def code_of(sentence: str) -> str:
-    return sentence.partition(":")[0]
-
-
 @pytest.mark.parametrize(("sentence", "case"), CASES.items(), ids=CASES)
 def test_a_policy_and_the_one_that_is_mended(sentence: str, case: Case, lint: Lint) -> None:
-    mark = f": {code_of(sentence)} "
+    code = sentence.partition(":")[0]
+    severity, at = case.at.split()
+    said = f"{severity} policy.yaml:{at}: {code} {case.text}"
     assert case.old in case.policy
-    assert [line for line in lint(RULES, case.policy, case.environment) if mark in line] == case.said
+    assert [line for line in lint(RULES, case.policy, case.environment) if f": {code} " in line] == [said]
     mended = case.policy.replace(case.old, case.new)
-    assert [line for line in lint(RULES, mended, case.environment) if mark in line] == []
+    assert [line for line in lint(RULES, mended, case.environment) if f": {code} " in line] == []
 
 
 def test_every_finding_names_its_object(subject_from: Callable[..., Subject]) -> None:
