@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from cors_authz.policy.canonical import revision_of
 from cors_authz.policy.compile import compile_policy
 from cors_authz.policy.compiled import CompiledPolicy
-from cors_authz.policy.document import Document, Source, read_documents
+from cors_authz.policy.document import Source, read_documents
 from cors_authz.policy.estate import Environment, Estate, unite
 from cors_authz.policy.finding import Finding, PolicyError, Severity
 from cors_authz.policy.lint import bounds, callers, change, classes, origins, routes, rules, versions
@@ -27,7 +26,6 @@ _RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     *change.RULES,
     *bounds.RULES,
 )
-_REVISION_DIGITS: Final = 16
 
 
 class UnknownEnvironmentError(Exception):
@@ -35,9 +33,10 @@ class UnknownEnvironmentError(Exception):
 
 
 class Loaded(NamedTuple):
-    """A policy that decides, and the warnings and notes that it loaded with."""
+    """A policy that decides, the text that it was compiled from, and the warnings and notes that it loaded with."""
 
     policy: CompiledPolicy
+    subject: Subject
     findings: tuple[Finding, ...]
 
 
@@ -85,22 +84,13 @@ def load_policy(sources: Sequence[Source], environment: str, now: datetime | Non
     if any(finding.severity is Severity.ERROR for finding in found):
         raise PolicyError(finding for finding in found if finding.severity is Severity.ERROR)
     revision = estate.bundle.model.metadata.revision or revision_of(estate.documents)
-    return Loaded(compile_policy(judged.subject, judged.order, revision), found)
+    return Loaded(compile_policy(judged.subject, judged.order, revision), judged.subject, found)
 
 
 def environments_of(sources: Sequence[Source]) -> tuple[str, ...]:
     """Name the environments that a policy declares; () where it cannot be read."""
     estate, _ = _estate(sources)
     return tuple(estate.environments) if estate else ()
-
-
-def revision_of(documents: Iterable[Document]) -> str:
-    """Digest the canonical form: what the documents say, without order of files, layout and comments."""
-    said = sorted(
-        json.dumps(document.model.model_dump(mode="json", by_alias=True, exclude_unset=True), sort_keys=True)
-        for document in documents
-    )
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:_REVISION_DIGITS]
 
 
 def _estate(sources: Sequence[Source]) -> tuple[Estate | None, tuple[Finding, ...]]:

@@ -68,12 +68,12 @@ SAMPLES: Final = (
         " `https://{slug}-shop.example`"
     ),
     (
-        "CX002 `null` is the origin of every sandbox, redirect and local file, so it names nobody; serve the page from an"
-        " origin of its own"
+        "CX002 `null` is the origin of every sandbox, redirect and local file, so it names nobody; serve the page from"
+        " an origin of its own"
     ),
     (
-        "CX004 `https://pr-{digits}.vercel.app`: strangers can register names under `vercel.app`; use your own domain, or"
-        " say dangerouslySharedSuffix: true"
+        "CX004 `https://pr-{digits}.vercel.app`: strangers can register names under `vercel.app`; use your own domain,"
+        " or say dangerouslySharedSuffix: true"
     ),
     "CX014 `app` has trust high, but a web view's origin is shared by other apps; medium is the most",
     (
@@ -90,8 +90,8 @@ SAMPLES: Final = (
         " the shared ones a rule of their own"
     ),
     (
-        "CX046 class confidential names guard `colleague`, which teams/wealth.yaml defines; a class's guards stand in the"
-        " PolicyBundle"
+        "CX046 class confidential names guard `colleague`, which teams/wealth.yaml defines; a class's guards stand in"
+        " the PolicyBundle"
     ),
     "CX014 class restricted: maxAge 2h is looser than the built-in 5m; a class may only be tightened",
     (

@@ -54,7 +54,7 @@ def credentials_beyond_class(subject: Subject) -> Iterator[Finding]:
         sensitivity = subject.class_of(at.group)
         for index, name in enumerate(at.model.credentials):
             if Credential(name) not in sensitivity.credentials:
-                grants = _credentials_text(sensitivity.credentials)
+                grants = _credentials_text(sensitivity.credentials) if sensitivity.credentials else "none"
                 text = f"credential `{name}` is beyond class {sensitivity.name}, which grants {grants}"
                 yield at.finding("CX014", f"{text}: drop it, or move the route", "credentials", index)
 

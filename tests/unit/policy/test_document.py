@@ -89,8 +89,11 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "a slot that begins a map": (
         HEAD + "x: [{tenant}.shop.example]",
         [
-            "p.yaml:4:13: CX046 the list is not closed; add `,` or `]`, and put a value that begins with `{` or `*` in "
-            "quotes"
+            (
+                "p.yaml:4:13: CX046 the list is not closed; add `,` or `]`, and put a value that begins "
+                "with `{` or `*` in "
+                "quotes"
+            )
         ],
     ),
     "a quote that is not closed, where it begins": (
@@ -100,15 +103,20 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "a tab as indentation": (
         HEAD + "guards:\n\ta: {}\n",
         [
-            "p.yaml:5:1: CX046 a value cannot begin with this character in YAML (a tab, `@`, `%`, a backtick); put the "
-            "value in quotes"
+            (
+                "p.yaml:5:1: CX046 a value cannot begin with this character in YAML (a tab, `@`, `%`, a "
+                "backtick); put the "
+                "value in quotes"
+            )
         ],
     ),
     "what no sentence of ours describes": (
         HEAD + "x: |x\n",
         [
-            "p.yaml:4:5: CX046 not readable as YAML: did not find expected comment or line break; put the value in "
-            "quotes, or mend its indentation"
+            (
+                "p.yaml:4:5: CX046 not readable as YAML: did not find expected comment or line break; put the value in "
+                "quotes, or mend its indentation"
+            )
         ],
     ),
     "a control character": (
@@ -133,8 +141,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "a version of tomorrow": (
         "apiVersion: cors-authz/v2\nkind: PolicyBundle\n",
         [
-            "p.yaml:1:13: CX046 `cors-authz/v2` is not one of the values of `apiVersion`; write apiVersion: "
-            "cors-authz/v1"
+            (
+                "p.yaml:1:13: CX046 `cors-authz/v2` is not one of the values of `apiVersion`; write apiVersion: "
+                "cors-authz/v1"
+            )
         ],
     ),
     "a version that is a number, and a kind without a value": (

@@ -153,15 +153,20 @@ SLIPS: dict[str, Slip] = {
     "a name of 64 characters": Slip(
         group("origins: ['app://x'], owner: " + "a" * 64),
         [
-            f"p.yaml:4:51: CX046 `{'a' * 64}` is not a name; write lower-case letters, digits and `-`, at most 63 "
-            "characters"
+            (
+                f"p.yaml:4:51: CX046 `{'a' * 64}` is not a name; write lower-case letters, digits and `-`, at most 63 "
+                "characters"
+            )
         ],
     ),
     "an exception with a name of its own kind": Slip(
         exception().replace("EX-2026-014", "late-client"),
         [
-            "p.yaml:5:3: CX046 `late-client` is not the name of an exception; write `EX-`, then upper-case letters, "
-            "digits and `-`"
+            (
+                "p.yaml:5:3: CX046 `late-client` is not the name of an exception; write `EX-`, then "
+                "upper-case letters, "
+                "digits and `-`"
+            )
         ],
     ),
     # --- types
@@ -259,8 +264,11 @@ SLIPS: dict[str, Slip] = {
     "a duration with a word": Slip(
         rule("maxAge: 10 minutes"),
         [
-            "p.yaml:4:88: CX046 `10 minutes` is not a duration; write a number and one unit (ms, s, m, h, d), or 0s for "
-            "none"
+            (
+                "p.yaml:4:88: CX046 `10 minutes` is not a duration; write a number and one unit (ms, s, m, "
+                "h, d), or 0s for "
+                "none"
+            )
         ],
     ),
     "a duration without a unit": Slip(
@@ -297,15 +305,17 @@ SLIPS: dict[str, Slip] = {
         ["p.yaml:4:29: CX046 `enforce` wants a percentage, not the number `5`"],
     ),
     "keys over plain http": Slip(
-        HEAD
-        + "identity: {jwt: {a: {issuer: 'https://i', audiences: [a], keys: {jwksUri: 'http://i'}, algorithms: [ES256]}}}\n",
+        HEAD + "identity: {jwt: {a: {issuer: 'https://i', audiences: [a], keys: {jwksUri: 'http://i'}, "
+        "algorithms: [ES256]}}}\n",
         ["p.yaml:4:75: CX046 `http://i` is not an https URL; write https://, then host and path"],
     ),
     "a media type without a slot": Slip(
         routes("versions: {v1: {}}, versionFrom: {mediaType: application/json}"),
         [
-            "p.yaml:4:111: CX046 `application/json` is not a media type with a version; write "
-            "application/vnd.shop.{version}+json"
+            (
+                "p.yaml:4:111: CX046 `application/json` is not a media type with a version; write "
+                "application/vnd.shop.{version}+json"
+            )
         ],
     ),
     # --- rules between keys
@@ -328,8 +338,12 @@ SLIPS: dict[str, Slip] = {
     "a guard without a condition": Slip(
         guard("provider: main"),
         [
-            "p.yaml:4:10: CX046 `clerk` has none of `authenticated`, `anyRole`, `allRoles`, `claim`, `tokenAgeAtMost`, "
-            "`originInClaim`, `principalIn`, `sourceIn`, `header`, `versionIn`, `anyOf`; a guard has exactly one of them"
+            (
+                "p.yaml:4:10: CX046 `clerk` has none of `authenticated`, `anyRole`, `allRoles`, `claim`, "
+                "`tokenAgeAtMost`, "
+                "`originInClaim`, `principalIn`, `sourceIn`, `header`, `versionIn`, `anyOf`; a guard has "
+                "exactly one of them"
+            )
         ],
     ),
     "a guard with two conditions": Slip(
@@ -347,8 +361,11 @@ SLIPS: dict[str, Slip] = {
     "signatures that anyone may choose": Slip(
         HEAD + "identity: {jwt: {main: {issuer: 'https://i', audiences: [a], keys: {jwksFile: /k}}}}\n",
         [
-            "p.yaml:4:18: CX046 `main` has no `algorithms`; a token provider pins them: write algorithms: [ES256], or "
-            "what it uses"
+            (
+                "p.yaml:4:18: CX046 `main` has no `algorithms`; a token provider pins them: write "
+                "algorithms: [ES256], or "
+                "what it uses"
+            )
         ],
     ),
     "a sunset with nothing after it": Slip(
@@ -358,7 +375,10 @@ SLIPS: dict[str, Slip] = {
     "a place for versions that are not named": Slip(
         routes("versionFrom: {query: v}"),
         [
-            "p.yaml:4:66: CX046 `api` has `versionFrom` and no `versions`; a resource group that has the one has the other"
+            (
+                "p.yaml:4:66: CX046 `api` has `versionFrom` and no `versions`; a resource group that has "
+                "the one has the other"
+            )
         ],
     ),
     "an object that says nothing": Slip(
@@ -385,7 +405,10 @@ SLIPS: dict[str, Slip] = {
         exception("reason", "ticket"),
         [
             "p.yaml:5:3: CX024 EX-2026-014 has no `reason`; an exception says why: write reason: and one sentence",
-            "p.yaml:5:3: CX024 EX-2026-014 has no `ticket`; an exception can be looked up: write ticket: and its number",
+            (
+                "p.yaml:5:3: CX024 EX-2026-014 has no `ticket`; an exception can be looked up: write "
+                "ticket: and its number"
+            ),
         ],
     ),
     # --- overlays
@@ -396,9 +419,12 @@ SLIPS: dict[str, Slip] = {
     "several slips of one object, and all that is within it": Slip(
         HEAD + "guards:\n  a:\n    foo: 1\n    claim: {equals: x, anyOf: [true]}\n    phase: never\n",
         [
-            "p.yaml:6:5: CX046 `foo` is not a key of a guard; its keys are `authenticated`, `anyRole`, `allRoles`, "
-            "`claim`, `tokenAgeAtMost`, `originInClaim`, `principalIn`, `sourceIn`, `header`, `versionIn`, `anyOf`, "
-            "`provider`, `phase`, `onFail`, `description`",
+            (
+                "p.yaml:6:5: CX046 `foo` is not a key of a guard; its keys are `authenticated`, `anyRole`, `allRoles`, "
+                "`claim`, `tokenAgeAtMost`, `originInClaim`, `principalIn`, `sourceIn`, `header`, "
+                "`versionIn`, `anyOf`, "
+                "`provider`, `phase`, `onFail`, `description`"
+            ),
             "p.yaml:7:5: CX046 `claim` has no `name`; a claim condition needs one: add name",
             "p.yaml:7:24: CX046 `claim` has `anyOf` beside `equals`; a claim condition has one of them: leave one out",
             "p.yaml:7:32: CX046 entry 1 of `anyOf` wants text, not `true`; put it in quotes",
@@ -587,7 +613,7 @@ MOMENTS = {
     "2026-11-20T01:02:03": None,
     "2026-11-20T01:02:03z": None,
     "2026-11-20\n": None,
-    "２０２６-11-20": None,
+    "\uff12026-11-20": None,
 }
 
 

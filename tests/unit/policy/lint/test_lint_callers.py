@@ -95,11 +95,9 @@ CASES: Final = {
         callers.identity_in_a_preflight,
         NONE + "  office: {sourceIn: [10.0.0.0/8], phase: both}\n  some: {anyOf: [office, office], phase: both}\n",
         ("sourceIn: [10.0.0.0/8]", "authenticated: true"),
-        [
-            "E policy.yaml:5:40: CX015 `office` reads a token and a preflight carries no identity; drop `phase: both`\n"
-            "E policy.yaml:6:42: CX015 `some` reads a token by way of `office` and a preflight carries no identity;"
-            " drop `phase: both`",
-        ],
+        "E policy.yaml:5:40: CX015 `office` reads a token and a preflight carries no identity; drop `phase: both`\n"
+        "E policy.yaml:6:42: CX015 `some` reads a token by way of `office` and a preflight carries no identity;"
+        " drop `phase: both`",
     ),
     "of two providers one is named": Case(
         callers.tokens_of_no_provider,
