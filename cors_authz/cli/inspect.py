@@ -22,16 +22,17 @@ def inspect(path: Path, environment: str, *, as_json: bool) -> None:
     """Print what follows from the policy at PATH before any request is made.
 
     Per resource group: its routes, the `Vary` of its answers, whose identity it needs, what a preflight cannot show,
-    what each rule grants and takes off, and whether Envoy's own filter could answer for it. With --json also `merged`:
-    the documents of the policy in canonical form, of which the revision is the digest.
+    what each rule grants and takes off, and whether Envoy's own filter could answer for it. With --json also the
+    `documents` of the policy in canonical form, of which the revision is the digest.
     """
     loaded = loaded_from(path, environment)
     groups = facts_of(loaded.policy, loaded.subject)
     policy = loaded.policy
     if as_json:
         said = {"name": policy.name, "revision": policy.revision, "environment": policy.environment}
-        merged = canonical(loaded.subject.estate.documents)
-        click.echo(json.dumps({**said, "groups": [asdict(group) for group in groups], "merged": merged}, indent=2))
+        documents = canonical(loaded.subject.estate.documents)
+        facts = [asdict(group) for group in groups]
+        click.echo(json.dumps({**said, "groups": facts, "documents": documents}, indent=2))
         return
     click.echo(f"{policy.name}, revision {policy.revision}, as {policy.environment}")
     for group in groups:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +26,21 @@ def read_sources(path: Path) -> tuple[Source, ...]:
 
     Raises: PolicyFilesError if there is nothing to read, or it cannot be read.
     """
-    files = list(_files(path))
+    base = path if path.is_dir() else path.parent
+    return tuple(Source(file.relative_to(base).as_posix(), _read(file)) for file in policy_files(path))
+
+
+def policy_files(path: Path) -> tuple[Path, ...]:
+    """Name the files of the policy at a path, in the order of their names.
+
+    Raises: PolicyFilesError if there are none, or more than any policy has.
+    """
+    files = tuple(islice(_files(path), MAX_FILES + 1))
     if not files:
         raise PolicyFilesError(f"`{path}` holds no policy: no file ends in .yaml; name a policy file or its directory")
     if len(files) > MAX_FILES:
         raise PolicyFilesError(f"`{path}` holds more than {MAX_FILES} policy files; name the directory of one policy")
-    base = path if path.is_dir() else path.parent
-    return tuple(Source(file.relative_to(base).as_posix(), _read(file)) for file in files)
+    return files
 
 
 def fingerprint(path: Path) -> tuple[tuple[str, int, int, int], ...]:

@@ -1,4 +1,4 @@
-"""What a browser concludes from an answer: may the page read it, may the request be sent at all, what scripts see of it.
+"""What a browser concludes from an answer: whether the request is sent, whether the page reads it, and what of it.
 
 Everything is judged as the Fetch standard says it; where the engines differ, each is named.
 """

@@ -47,7 +47,8 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
             return [_plain(item) for item in value]
         case timedelta() | datetime() | float():
             return _written(value)
-    return value
+        case _:
+            return value
 
 
 def _written(value: timedelta | datetime | float) -> str:

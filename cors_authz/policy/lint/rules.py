@@ -168,6 +168,7 @@ def unknown_names(subject: Subject) -> Iterator[Finding]:
         kinds: tuple[tuple[str, tuple[str, ...], Iterable[str], str], ...] = (
             ("origins", at.model.origins, estate.origin_groups, "origin group"),
             ("headerSets", at.model.header_sets, estate.header_sets, "header set"),
+            ("guards", at.model.guards, estate.guards, "guard"),
             ("versions", at.model.versions, at.group.model.versions, f"version of `{at.group.name}`"),
         )
         for key, names, known, kind in kinds:

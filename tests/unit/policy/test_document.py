@@ -52,6 +52,29 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
         HEAD + "resourceGroups:\n  a:\n    <<: {match: [{hosts: [a.example]}]}\n    allow: []\n",
         ["p.yaml:6:5: CX046 `<<`: merge keys are not read; write the keys out, or give a list a name in headerSets"],
     ),
+    "a merge key, and not what it leaves undecided": (
+        HEAD + "originGroups:\n  a:\n    <<: {origins: [https://a.example]}\n",
+        ["p.yaml:6:5: CX046 `<<`: merge keys are not read; write the keys out, or give a list a name in headerSets"],
+    ),
+    "a key that is only called like a merge key": (
+        HEAD + "originGroups: {a: {origins: [https://a.example], '<<': 1}}\n",
+        [
+            (
+                "p.yaml:4:50: CX046 `<<` is not a key of an origin group; its keys are `origins`, `any`, `perTenant`, "
+                "`trust`, `webView`, `dangerouslySharedSuffix`, `environments`, `contact`, `owner`, `reviewBy`, "
+                "`description`"
+            )
+        ],
+    ),
+    "an alias for a version": (
+        "apiVersion: *v\nkind: PolicyBundle\n",
+        ["p.yaml:1:13: CX046 `*v`: aliases are not read; give the list a name in headerSets"],
+    ),
+    "a merge key for a version and a kind": (
+        "<<: {apiVersion: cors-authz/v1, kind: PolicyBundle}\n",
+        ["p.yaml:1:1: CX046 `<<`: merge keys are not read; write the keys out, or give a list a name in headerSets"],
+    ),
+    "a tag for a document": ("!x y", ["p.yaml:1:1: CX046 `!x`: tags are not read; drop it, and put text in quotes"]),
     "a tag, and no second complaint about its value": (
         HEAD + "originGroups:\n  a: {origins: [!!str 1], trust: !mine high}\n",
         [
@@ -174,6 +197,15 @@ def test_a_byte_that_is_no_utf8_is_refused_where_it_stands() -> None:
     assert said("é: ä".encode() + b"\nb: \xff") == [
         "p.yaml:2:4: CX046 the byte `0xff` is not UTF-8; save the file as UTF-8"
     ]
+
+
+def test_columns_do_not_count_a_byte_order_mark() -> None:
+    assert said(b"\xef\xbb\xbfa: \xff") == ["p.yaml:1:4: CX046 the byte `0xff` is not UTF-8; save the file as UTF-8"]
+
+
+def test_a_document_with_a_mistake_is_left_out_though_its_model_would_do() -> None:
+    twice = HEAD + "guards: {a: {authenticated: true}, a: {authenticated: true}}\n"
+    assert read_documents([Source("p.yaml", twice.encode())])[0] == ()
 
 
 def test_a_file_of_a_mebibyte_is_read_and_one_byte_more_is_not() -> None:

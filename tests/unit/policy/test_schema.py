@@ -122,6 +122,10 @@ SLIPS: dict[str, Slip] = {
         PART + "metadata: {name: a}\n",
         ["p.yaml:3:1: CX046 `metadata` has no `owner`; the metadata of a PolicyPart needs one: add owner"],
     ),
+    "a key in brackets": Slip(
+        HEAD + "headerSets: {api: {'[key]': [x]}}\n",
+        ["p.yaml:4:20: CX046 `[key]` is not a key of a header set; its keys are `request`, `expose`"],
+    ),
     "a document without metadata": Slip(
         PART, ["p.yaml:1:1: CX046 the document has no `metadata`; a PolicyPart needs one: add metadata"]
     ),
@@ -245,6 +249,9 @@ SLIPS: dict[str, Slip] = {
     "too many origins for a tenant": Slip(
         group("perTenant: {maxOrigins: 1001}"), ["p.yaml:4:46: CX046 `maxOrigins` is `1001`; 1000 is the most"]
     ),
+    "no origin for a tenant": Slip(
+        group("perTenant: {maxOrigins: 0}"), ["p.yaml:4:46: CX046 `maxOrigins` is `0`; 1 is the least"]
+    ),
     "no request at all": Slip(
         OVERLAY + "rateLimits: {a: {requests: 0}}\n", ["p.yaml:4:28: CX046 `requests` is `0`; 1 is the least"]
     ),
@@ -274,6 +281,9 @@ SLIPS: dict[str, Slip] = {
     "a duration without a unit": Slip(
         rule("maxAge: 600"),
         ["p.yaml:4:88: CX046 `maxAge` wants a duration, not the number `600`; write its unit too: 600s"],
+    ),
+    "a truth value for a duration": Slip(
+        rule("maxAge: true"), ["p.yaml:4:88: CX046 `maxAge` wants a duration, not `true`"]
     ),
     "a duration with a leading zero": Slip(
         rule("maxAge: 00s"),
@@ -384,6 +394,15 @@ SLIPS: dict[str, Slip] = {
     "an object that says nothing": Slip(
         routes("unlisted: {}"),
         ["p.yaml:4:66: CX046 `unlisted` is empty, and unlisted without a key says nothing; write one or leave it out"],
+    ),
+    "an object that says nothing, within one without rules": Slip(
+        HEAD + "rollout: {steps: [{enforce: 100%}], abortAbove: {}}\n",
+        [
+            (
+                "p.yaml:4:37: CX046 `abortAbove` is empty, and abortAbove without a key says nothing; "
+                "write one or leave it out"
+            )
+        ],
     ),
     # --- exceptions
     "an exception without end": Slip(

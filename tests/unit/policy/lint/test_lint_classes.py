@@ -282,8 +282,8 @@ def test_a_part_cannot_widen_a_class(lint: Lint, guard: str, through: str) -> No
     policy = {"bundle.yaml": BUNDLE.replace("GUARD", guard), "teams/wealth.yaml": PART}
     assert lint(RULES, policy) == [
         (
-            f"E bundle.yaml:8:35: CX046 class confidential names guard `staff`{through}, which teams/wealth.yaml defines;"
-            " a class's guards stand in the PolicyBundle"
+            f"E bundle.yaml:8:35: CX046 class confidential names guard `staff`{through}, which teams/wealth.yaml"
+            " defines; a class's guards stand in the PolicyBundle"
         )
     ]
 

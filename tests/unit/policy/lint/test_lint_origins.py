@@ -316,6 +316,23 @@ CASES: dict[str, Case] = {
         "fd00::1",
         "2600::1",
     ),
+    "CX043: any site on a name of multicast DNS": Case(
+        api("  anyone: {any: true}", "origins: [anyone]").replace("api.shop.example", "wiki.local"),
+        "W 10:18",
+        "`anyone` on `wiki.local`: a private server is protected by its position, and any site reaches it through"
+        " a browser inside; list the origins",
+        "wiki.local",
+        "wiki.example",
+    ),
+    "CX043: any site on loopback": Case(
+        api("  anyone: {any: true}", "origins: [anyone]").replace("api.shop.example", '"*.app.localhost"'),
+        "W 10:18",
+        "`anyone` on `*.app.localhost`: a private server is protected by its position, and any site reaches it"
+        " through a browser inside; list the origins",
+        "app.localhost",
+        "app.localhost.example",
+        "dev",
+    ),
     "CX043: any site on a single label": Case(
         api("  anyone: {any: true}", "origins: [anyone]").replace("api.shop.example", "wiki"),
         "W 10:18",

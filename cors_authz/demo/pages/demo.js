@@ -1,0 +1,121 @@
+// Both sites run this script. Each attempt carries an id in its query, by which the page asks its own host (never
+// the API: the browser would not let a stranger read the answer) what was decided and what reached the upstream.
+const port = location.port ? `:${location.port}` : "";
+const api = `http://api.localhost${port}`;
+const images = `http://images.localhost${port}`;
+
+const seenBy = { good: (text) => ({ text, ok: true }), bad: (text) => ({ text, ok: false }) };
+
+async function read(url, options) {
+  try {
+    const response = await fetch(url, options);
+    if (response.ok) return seenBy.good(`status ${response.status}, and the body`);
+    const problem = await response.json();
+    return seenBy.bad(`status ${response.status}: ${problem.title}; ${problem.detail}`);
+  } catch (error) {
+    return seenBy.bad(`${error.name}: ${error.message}`);
+  }
+}
+
+async function token(role) {
+  return (await fetch(`/token?role=${role}`)).text();
+}
+
+async function readOrders(id, role) {
+  return read(`${api}/v2/orders?try=${id}`, { headers: { authorization: `Bearer ${await token(role)}` } });
+}
+
+function submitForm(id) {
+  return new Promise((resolve) => {
+    const frame = Object.assign(document.createElement("iframe"), { name: id, hidden: true });
+    const form = Object.assign(document.createElement("form"), {
+      method: "post", action: `${api}/v2/products/7?try=${id}`, target: id, hidden: true,
+    });
+    form.append(Object.assign(document.createElement("input"), { name: "stars", value: "1" }));
+    document.body.append(frame, form);
+    frame.addEventListener("load", () => {
+      frame.remove();
+      form.remove();
+      resolve(seenBy.good("nothing: a form is sent without asking, and its answer is never readable"));
+    });
+    form.submit();
+  });
+}
+
+function loadImage(id, crossOrigin) {
+  return new Promise((resolve) => {
+    const image = new Image();
+    if (crossOrigin) image.crossOrigin = "anonymous";
+    image.onload = () => resolve({ ...seenBy.good("the picture"), image });
+    image.onerror = () => resolve(seenBy.bad("no picture"));
+    image.src = `${images}/teapot.svg?try=${id}`;
+  });
+}
+
+function openSocket(id) {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${api.replace("http", "ws")}/live?try=${id}`);
+    socket.onopen = () => resolve(seenBy.good("an open WebSocket"));
+    socket.onerror = () => resolve(seenBy.bad("no connection"));
+  });
+}
+
+const attempts = [
+  ["Read products", "fetch, GET", (id) => read(`${api}/v2/products?try=${id}`, { credentials: "include" })],
+  ["Change a product", "fetch, PUT with JSON: the browser asks first", (id) => read(`${api}/v2/products/7?try=${id}`, {
+    method: "PUT", headers: { "content-type": "application/json" }, body: '{"stars":5}', credentials: "include",
+  })],
+  ["Submit a form", "a plain POST, which no browser asks about", submitForm],
+  ["Show a picture", "<img>: shop and images are different sites", (id) => loadImage(id, false)],
+  ["Show a picture with crossorigin", "<img crossorigin>: it has an Origin", (id) => loadImage(id, true)],
+  ["Open a WebSocket", "no browser asks about these either", openSocket],
+  ["Read orders as a clerk", "fetch with a token that has the role", (id) => readOrders(id, "clerk")],
+  ["Read orders as a visitor", "fetch with a token without it", (id) => readOrders(id, "")],
+  ["Read products, version 1", "fetch, GET; retired last year", (id) => read(`${api}/v1/products?try=${id}`)],
+];
+
+function line(text, kind = "div", className = "") {
+  return Object.assign(document.createElement(kind), { textContent: text, className });
+}
+
+function showDecisions(cells, decisions) {
+  cells.why.replaceChildren(...decisions.map(({ method, reason, cause, outcome, id }) => {
+    const entry = line(`${method} ${reason}`, "div", outcome.endsWith("allow") ? "good" : "bad");
+    entry.append(line(`${cause}; decision ${id.slice(0, 8)}`, "small"));
+    entry.title = id;
+    return entry;
+  }));
+  const reached = decisions.filter((decision) => decision.reached).map((decision) => decision.method);
+  cells.upstream.textContent = reached.length ? `saw ${reached.join(", ")}` : "saw nothing";
+}
+
+async function run(attempt, cells) {
+  const id = crypto.randomUUID();
+  cells.page.textContent = "…";
+  const { text, ok, image } = await attempt(id);
+  cells.page.replaceChildren(...(image ? [image] : []), line(text, "span", ok ? "good" : "bad"));
+  showDecisions(cells, (await (await fetch(`/seen?try=${id}`)).json()).decisions);
+}
+
+function addRow([title, how, attempt]) {
+  const row = document.createElement("tr");
+  const [what, page, why, upstream] = ["what", "page", "why", "upstream"].map((name) => line("", "td", name));
+  const button = line(title, "button");
+  what.append(button, line(how, "small"));
+  row.append(what, page, why, upstream);
+  document.querySelector("#attempts").append(row);
+  const go = () => run(attempt, { page, why, upstream });
+  button.addEventListener("click", go);
+  return go;
+}
+
+const rows = attempts.map(addRow);
+
+async function runAll() {
+  for (const go of rows) await go();
+  document.body.dataset.done = "yes";
+}
+
+document.querySelector("#all").addEventListener("click", runAll);
+for (const link of document.querySelectorAll("[data-other]")) link.href = `http://${link.dataset.other}${port}/`;
+if (location.hash === "#all") runAll();

@@ -1,0 +1,430 @@
+"""Suppressions, exceptions, overlays, owners, limits, rollout, lockdown: what each finding says, and how little mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import pytest
+
+from cors_authz.policy.finding import Finding
+from cors_authz.policy.lint import change, exceptions, overlays, owners
+from cors_authz.policy.subject import Subject
+
+KEY: Final = "ed25519:Qm9vb2tlZXBpbmdJbmVzS2V5MDAwMDAwMDAwMDAwMDA"
+POLICY: Final = f"""\
+people:
+  ada:  {{roles: [security], key: "{KEY}"}}
+  noor: {{roles: [senior, security], key: "{KEY}"}}
+  kim:  {{roles: [developer], key: "{KEY}"}}
+teams:
+  shop: {{contact: shop@x, members: [kim, noor], governs: ["api.x/{{version}}/orders/**", "*.shop.x"]}}
+  pay:  {{contact: pay@x, governs: [pay.x]}}
+sensitivityClasses:
+  secret: {{like: confidential, exceptions: refused, credentials: [bearer]}}
+  closed: {{like: confidential, minTrust: high}}
+originGroups:
+  web: {{origins: ["https://x.example"], trust: high, owner: shop, environments: [prod]}}
+  partners: {{perTenant: {{maxOrigins: 2}}}}
+guards:
+  clerk: {{sourceIn: [10.0.0.0/8]}}
+resourceGroups:
+  orders:
+    match:
+    - {{hosts: [api.x], paths: ["/{{version}}/orders/**", "/v0/orders/{{tenant}}"]}}
+    - {{hosts: ["{{tenant}}.shop.x"], environments: [dev]}}
+    versions: {{v1: {{}}, v2: {{}}}}
+    owner: shop
+    allow: []
+  vault: {{match: [{{hosts: [vault.x]}}], sensitivity: secret, allow: []}}
+  safe: {{match: [{{hosts: [safe.x]}}], sensitivity: closed, allow: []}}
+  notes: {{match: [{{hosts: [notes.x]}}], sensitivity: confidential, allow: []}}
+  site: {{match: [{{hosts: [site.x]}}], sensitivity: public, allow: []}}
+exceptions:
+  EX-1:
+    grant: {{resourceGroups: [orders], origins: [https://a.x], methods: [GET], versions: [v1]}}
+    from: 2026-11-01T00:00:00Z
+    until: 2026-11-11T00:00:00Z
+    reason: none
+    ticket: T-1
+    requestedBy: kim
+    approvals:
+    - {{by: ada, role: security, at: 2026-10-01T00:00:00Z}}
+    - {{by: noor, role: senior, at: 2026-10-01T00:00:00Z}}
+    environments: [prod]
+  EX-2:
+    grant: {{resourceGroups: [notes, site], origins: [https://b.x], methods: [GET], credentials: [bearer]}}
+    from: 2026-11-11T00:00:00Z
+    until: 2026-11-26T00:00:00Z
+    reason: none
+    ticket: T-2
+    requestedBy: kim
+    approvals: [{{by: ada, role: security, at: 2026-10-01T00:00:00Z}}, {{by: noor, role: senior, at: 2026-10-01T00:00:00Z}}]
+    renews: EX-1
+rateLimits:
+  per-origin: {{by: [tenant, originGroup], requests: 600, per: 1m, resourceGroups: [orders]}}
+  refusals: {{by: [sourceAddress], only: refused, requests: 60, per: 1m}}
+suppressions:
+- {{finding: CX026, at: exceptions/EX-2, reason: they need the time, by: ada, until: 2027-01-01}}
+rollout:
+  steps:
+  - {{enforce: 5%, for: 1m}}
+  - {{enforce: 25%, for: 1h}}
+  - {{enforce: 100%}}
+lockdown: {{firstParty: [web], maxDuration: 8h}}
+"""
+ACME: Final = """\
+apiVersion: cors-authz/v1
+kind: TenantOverlay
+metadata: {tenant: acme, contact: it@acme, ticket: T-3}
+originGroups: {partners: [https://a.example, https://b.example]}
+rateLimits: {per-origin: {requests: 600}}
+"""
+GLOBEX: Final = ACME.replace("acme", "globex")
+
+
+class Case(NamedTuple):
+    """A rule, the one edit of the policy or an overlay that makes the mistake, and what the rule then says."""
+
+    rule: Callable[[Subject], Iterator[Finding]]
+    edit: tuple[str, str]
+    said: str
+
+
+CASES: Final = {
+    # --- suppressions
+    "an error is not suppressed": Case(
+        change.suppressed_errors,
+        ("finding: CX026", "finding: CX005"),
+        "E policy.yaml:65:3: CX023 CX005 is an error and cannot be suppressed",
+    ),
+    "a finding that nobody knows": Case(
+        change.suppressions_of_unknown_findings,
+        ("finding: CX026", "finding: CX055"),
+        "E policy.yaml:65:13: CX046 `CX055` is no finding; they are CX001 to CX054",
+    ),
+    "a finding with the number nought": Case(
+        change.suppressions_of_unknown_findings,
+        ("finding: CX026", "finding: CX000"),
+        "E policy.yaml:65:13: CX046 `CX000` is no finding; they are CX001 to CX054",
+    ),
+    "a suppression of something that has gone": Case(
+        change.suppressions_of_nothing,
+        ("at: exceptions/EX-2", "at: exceptions/EX-3"),
+        "W policy.yaml:65:24: CX023 `exceptions/EX-3` is not in the policy; drop the suppression, or mend its `at`",
+    ),
+    "a suppression of a section that is not there": Case(
+        change.suppressions_of_nothing,
+        ("at: exceptions/EX-2", "at: identity"),
+        "W policy.yaml:65:24: CX023 `identity` is not in the policy; drop the suppression, or mend its `at`",
+    ),
+    "a suppression by nobody": Case(
+        change.suppressions_by_nobody,
+        ("by: ada, until", "by: adda, until"),
+        "E policy.yaml:65:77: CX046 `adda` is no person; did you mean `ada`?",
+    ),
+    # --- environments
+    "an origin group in no environment": Case(
+        change.unknown_environments,
+        ("shop, environments: [prod]", "shop, environments: [prd]"),
+        "E policy.yaml:15:83: CX046 `prd` is no environment; did you mean `prod`?",
+    ),
+    "a match entry in no environment": Case(
+        change.unknown_environments,
+        ("environments: [dev]", "environments: [deve]"),
+        "E policy.yaml:23:55: CX046 `deve` is no environment; did you mean `dev`?",
+    ),
+    "an exception in no environment": Case(
+        change.unknown_environments,
+        ("    environments: [prod]", "    environments: [prod, pord]"),
+        "E policy.yaml:42:26: CX046 `pord` is no environment; did you mean `prod`?",
+    ),
+    # --- exceptions: how long
+    "an exception ends when it begins": Case(
+        exceptions.ends_before_the_beginning,
+        ("until: 2026-11-11", "until: 2026-11-01"),
+        "E policy.yaml:35:12: CX024 EX-1 ends before it begins (2026-11-01T00:00:00Z); mend `until`",
+    ),
+    "an exception is longer than the most": Case(
+        exceptions.long_exceptions,
+        ("until: 2026-11-11", "until: 2026-12-02"),
+        "E policy.yaml:35:12: CX026 EX-1 lasts 31d; 30d is the most: end it by 2026-12-01T00:00:00Z, and renew it if"
+        " need be",
+    ),
+    "an exception is longer than the policy's most": Case(
+        exceptions.long_exceptions,
+        ("people:", "defaults: {exceptionMaxDuration: 12h}\npeople:"),
+        "E policy.yaml:36:12: CX026 EX-1 lasts 10d; 12h is the most: end it by 2026-11-01T12:00:00Z, and renew it if"
+        " need be\n"
+        "E policy.yaml:46:12: CX026 EX-2 lasts 15d; 12h is the most: end it by 2026-11-11T12:00:00Z, and renew it if"
+        " need be",
+    ),
+    "an exception is longer than half of the most": Case(
+        exceptions.long_exceptions,
+        ("until: 2026-11-26T00:00:00Z", "until: 2026-11-26T00:00:01Z"),
+        "W policy.yaml:45:12: CX026 EX-2 lasts 1296001s, more than half of the 30d that it may; end it sooner if that"
+        " will do",
+    ),
+    "an exception is renewed twice": Case(
+        exceptions.renewed_exceptions,
+        (
+            "    environments: [prod]",
+            "    renews: EX-0\n  EX-0:\n    grant: {resourceGroups: [orders], origins:"
+            " [https://a.x], methods: [GET]}\n    from: 2026-10-01T00:00:00Z\n    until: 2026-10-11T00:00:00Z\n"
+            "    reason: none\n    ticket: T-0\n    requestedBy: kim\n"
+            "    approvals: [{by: ada, role: security, at: 2026-10-01T00:00:00Z}]",
+        ),
+        "W policy.yaml:58:13: CX028 EX-2 is renewal 2 of EX-0; write what is needed into the policy",
+    ),
+    "exceptions renew each other": Case(
+        exceptions.exceptions_in_a_circle,
+        ("    environments: [prod]", "    renews: EX-2"),
+        "E policy.yaml:42:13: CX047 EX-1 renews itself, by way of what it renews; name the exception before it\n"
+        "E policy.yaml:50:13: CX047 EX-2 renews itself, by way of what it renews; name the exception before it",
+    ),
+    # --- exceptions: names
+    "an exception for a group that is not there": Case(
+        exceptions.unknown_names,
+        ("resourceGroups: [notes", "resourceGroups: [note"),
+        "E policy.yaml:44:30: CX046 `note` is no resource group; did you mean `notes`?",
+    ),
+    "an exception that renews nothing": Case(
+        exceptions.unknown_names,
+        ("renews: EX-1", "renews: EX-11"),
+        "E policy.yaml:50:13: CX046 `EX-11` is no exception; did you mean `EX-1`?",
+    ),
+    "an exception for a version that is not there": Case(
+        exceptions.unknown_versions,
+        ("versions: [v1]}", "versions: [v1, v11]}"),
+        "E policy.yaml:33:102: CX046 `v11` is no version of `orders`; did you mean `v1`?",
+    ),
+    "an exception that nobody asked for": Case(
+        exceptions.unknown_requesters,
+        ("requestedBy: kim\n    approvals:\n", "requestedBy: kimm\n    approvals:\n"),
+        "E policy.yaml:38:18: CX046 `kimm` is no person; did you mean `kim`?",
+    ),
+    # --- exceptions: signatures
+    "an approval of one's own request": Case(
+        exceptions.own_approvals,
+        ("requestedBy: kim\n    approvals:\n", "requestedBy: noor\n    approvals:\n"),
+        "E policy.yaml:40:5: CX025 EX-1: `noor` approves their own request; another person with role senior must sign",
+    ),
+    "two approvals of one person": Case(
+        exceptions.double_approvals,
+        ("- {by: ada,", "- {by: noor,"),
+        "E policy.yaml:41:12: CX025 EX-1: `noor` signs twice; roles security and senior are two persons here",
+    ),
+    "an approval without the role": Case(
+        exceptions.approvals_without_the_role,
+        ("- {by: noor,", "- {by: ada,"),
+        "E policy.yaml:41:23: CX025 EX-1: `ada` does not hold role senior; someone who does must sign",
+    ),
+    "an approval by nobody": Case(
+        exceptions.approvals_without_the_role,
+        ("- {by: noor,", "- {by: nora,"),
+        "E policy.yaml:41:12: CX025 EX-1: `nora` is not among `people`, so no role is known; a person of `people` must"
+        " sign",
+    ),
+    "an approval that is missing": Case(
+        exceptions.missing_approvals,
+        ("- {by: noor, role: senior", "- {by: noor, role: security"),
+        "E policy.yaml:39:5: CX025 EX-1 has no approval of role senior; security and senior must sign",
+    ),
+    # --- exceptions: ceilings
+    "an exception in a class that admits none": Case(
+        exceptions.closed_classes,
+        ("resourceGroups: [notes", "resourceGroups: [vault"),
+        "E policy.yaml:44:5: CX029 EX-2 opens `vault`, and class secret admits no exception; change the policy, signed"
+        " by its owner and by security",
+    ),
+    "a credential that the class does not allow": Case(
+        exceptions.credentials_above_the_class,
+        ("site: {match: [{hosts: [site.x]}], sensitivity: public", "site: {match: [{hosts: [site.x]}]"),
+        "",
+    ),
+    "a class that demands more than an exception's trust": Case(
+        exceptions.trust_above_the_class,
+        ("resourceGroups: [notes", "resourceGroups: [safe"),
+        "E policy.yaml:44:30: CX029 EX-2 opens `safe`, and class closed demands trust high; origins of an exception"
+        " count as medium: change the policy",
+    ),
+    # --- exceptions: origins
+    "an exception for a pattern": Case(
+        exceptions.bad_origins,
+        ("[https://b.x]", '["https://*.b.x"]'),
+        "E policy.yaml:44:54: CX003 `https://*.b.x` is a pattern, and only exact origins stand here; list each",
+    ),
+    "an exception for what is no origin": Case(
+        exceptions.bad_origins,
+        ("[https://b.x]", "[https://b.x/]"),
+        "E policy.yaml:44:54: CX003 `https://b.x/` is not an origin; write `https://b.x`: no path",
+    ),
+    "an exception over plain http": Case(
+        exceptions.plain_http_origins,
+        ("[https://b.x]", "[http://b.x]"),
+        "E policy.yaml:44:54: CX005 `http://b.x` is plain http, and class confidential refuses that; use https",
+    ),
+    "an exception for a machine of one's own": Case(
+        exceptions.origins_of_one_network,
+        ("[https://b.x]", '["https://localhost:3000"]'),
+        "E policy.yaml:44:54: CX006 `https://localhost:3000` is another server on every machine or network, and would be"
+        " open in prod; tag the exception `environments: [dev]`",
+    ),
+    # --- overlays
+    "two overlays of a tenant": Case(
+        overlays.two_overlays_of_a_tenant,
+        ("tenant: globex", "tenant: acme"),
+        "E globex.yaml:3:20: CX031 tenant `acme` has another overlay (also acme.yaml:3:20); keep one of the two",
+    ),
+    "an overlay that fills the group of all": Case(
+        overlays.groups_of_others,
+        ("{partners: [https://a.example, https://b.example]}", "{web: [https://a.example]}"),
+        "E acme.yaml:4:16: CX030 `web` is not per tenant; an overlay may fill: partners\n"
+        "E globex.yaml:4:16: CX030 `web` is not per tenant; an overlay may fill: partners",
+    ),
+    "an overlay where nothing is per tenant": Case(
+        overlays.groups_of_others,
+        ("partners: {perTenant: {maxOrigins: 2}}", "partners: {any: true}"),
+        "E acme.yaml:4:16: CX030 `partners` is not per tenant; no origin group is: drop it\n"
+        "E globex.yaml:4:16: CX030 `partners` is not per tenant; no origin group is: drop it",
+    ),
+    "an overlay with more than its share": Case(
+        overlays.too_many_origins,
+        ("maxOrigins: 2", "maxOrigins: 1"),
+        "E acme.yaml:4:26: CX030 `partners` lists 2 origins; maxOrigins is 1: drop some, or ask the group's owner\n"
+        "E globex.yaml:4:26: CX030 `partners` lists 2 origins; maxOrigins is 1: drop some, or ask the group's owner",
+    ),
+    "an overlay with a pattern": Case(
+        overlays.bad_origins,
+        ("https://b.example]}\nrateLimits: {per-origin: {requests: 600}}\n", '"https://*.b.example"]}\n'),
+        "E acme.yaml:4:46: CX003 `https://*.b.example` is a pattern, and only exact origins stand here; list each\n"
+        "E globex.yaml:4:46: CX003 `https://*.b.example` is a pattern, and only exact origins stand here; list each",
+    ),
+    "an overlay over plain http": Case(
+        overlays.bad_origins,
+        ("[https://a.example", "[http://a.example"),
+        "E acme.yaml:4:27: CX030 `http://a.example` in an overlay, which takes https alone; write https://, or drop it\n"
+        "E globex.yaml:4:27: CX030 `http://a.example` in an overlay, which takes https alone; write https://, or drop"
+        " it",
+    ),
+    "an overlay for a private address": Case(
+        overlays.bad_origins,
+        ("[https://a.example", "[https://10.0.0.1"),
+        "E acme.yaml:4:27: CX030 `https://10.0.0.1` is another server on every machine or network; list a public one\n"
+        "E globex.yaml:4:27: CX030 `https://10.0.0.1` is another server on every machine or network; list a public one",
+    ),
+    "an overlay that raises a limit": Case(
+        overlays.raised_limits,
+        ("requests: 600, per", "requests: 599, per"),
+        "E acme.yaml:5:37: CX030 `per-origin` allows 599 requests, not 600; an overlay only lowers\n"
+        "E globex.yaml:5:37: CX030 `per-origin` allows 599 requests, not 600; an overlay only lowers",
+    ),
+    "an overlay that lowers the limit of all": Case(
+        overlays.limits_of_others,
+        ("by: [tenant, originGroup]", "by: [originGroup]"),
+        "E acme.yaml:5:14: CX030 `per-origin` does not count by tenant; an overlay lowers limits that do\n"
+        "E globex.yaml:5:14: CX030 `per-origin` does not count by tenant; an overlay lowers limits that do",
+    ),
+    "an overlay that limits nothing": Case(
+        overlays.unknown_limits,
+        ("{per-origin: {requests", "{per-orign: {requests"),
+        "E acme.yaml:5:14: CX046 `per-orign` is no rate limit; did you mean `per-origin`?\n"
+        "E globex.yaml:5:14: CX046 `per-orign` is no rate limit; did you mean `per-origin`?",
+    ),
+    # --- owners
+    "a document of nobody": Case(
+        owners.unknown_owners,
+        ("metadata: {name: p}", "metadata: {name: p, owner: shp}"),
+        "",
+    ),
+    "an origin group of nobody": Case(
+        owners.unknown_owners,
+        ("owner: shop,", "owner: shp,"),
+        "E policy.yaml:15:63: CX046 `shp` is no team; did you mean `shop`?",
+    ),
+    "a resource group of nobody": Case(
+        owners.unknown_owners,
+        ("owner: shop\n", "owner: shp\n"),
+        "E policy.yaml:25:12: CX046 `shp` is no team; did you mean `shop`?",
+    ),
+    "a member who is nobody": Case(
+        owners.unknown_members,
+        ("[kim, noor]", "[kim, nooor]"),
+        "E policy.yaml:9:44: CX046 `nooor` is no person; did you mean `noor`?",
+    ),
+    "a territory without a path that can be read": Case(
+        owners.bad_territories,
+        ("governs: [pay.x]", "governs: [pay.x/**/a]"),
+        "E policy.yaml:10:34: CX047 `/**/a`: `**` stands last; write one entry per depth, such as `/*/a`",
+    ),
+    "a territory without a host that can be read": Case(
+        owners.bad_territories,
+        ("governs: [pay.x]", "governs: [Pay.x]"),
+        "E policy.yaml:10:34: CX003 `Pay.x` is not a host; write `pay.x`: lower case",
+    ),
+    "routes of another team, and of none": Case(
+        owners.foreign_routes,
+        ("{hosts: [api.x], paths", "{hosts: [pay.x, api.y], paths"),
+        "E policy.yaml:21:5: CX031 `pay.x/{version}/orders/**` is not governed by team `shop`; its owner is `pay`;"
+        " `pay.x/v0/orders/{tenant}` is not governed by team `shop`; its owner is `pay`;"
+        " `api.y/{version}/orders/**` is not governed by team `shop`; no team governs it: widen `governs`, or move the"
+        " route; and 1 more",
+    ),
+    # --- rate limits
+    "a limit on a group that is not there": Case(
+        change.limits_of_unknown_groups,
+        ("resourceGroups: [orders]}", "resourceGroups: [order]}"),
+        "E policy.yaml:62:88: CX046 `order` is no resource group; did you mean `orders`?",
+    ),
+    "a limit by tenant where nothing names one": Case(
+        change.limits_by_no_tenant,
+        ("/v0/orders/{tenant}", "/v0/orders"),
+        "E policy.yaml:62:21: CX047 `per-origin` counts by tenant, and no route and no `tenants` names one; drop it from"
+        " `by`",
+    ),
+    # --- rollout
+    "a rollout that does not arrive": Case(
+        change.rollouts_that_do_not_arrive,
+        ("enforce: 100%", "enforce: 99.5%"),
+        "E policy.yaml:70:5: CX047 rollout.steps end at 99.5%; the last step is 100%",
+    ),
+    "a step that is none": Case(
+        change.steps_that_do_not_grow,
+        ("enforce: 25%", "enforce: 5%"),
+        "E policy.yaml:69:15: CX047 a step at 5% after one at 5%; each step of a rollout enforces more",
+    ),
+    "a step that lasts for no time": Case(
+        change.steps_without_time,
+        (", for: 1h", ""),
+        "E policy.yaml:69:5: CX047 the step at 25% does not say for how long; add for: 30m",
+    ),
+    # --- lockdown
+    "a first party that is not there": Case(
+        change.unknown_first_parties,
+        ("firstParty: [web]", "firstParty: [webb]"),
+        "E policy.yaml:71:25: CX046 `webb` is no origin group; did you mean `web`?",
+    ),
+    "a first party of medium trust": Case(
+        change.weak_first_parties,
+        ("trust: high", "trust: medium"),
+        "E policy.yaml:71:25: CX014 `web` has trust medium; lockdown.firstParty takes groups of trust high",
+    ),
+    "a lockdown that does not last": Case(
+        change.lockdowns_of_no_duration,
+        ("maxDuration: 8h", "maxDuration: 0s"),
+        "E policy.yaml:71:44: CX047 lockdown.maxDuration `0s` lets no lockdown last; write how long one may, such as 8h",
+    ),
+}
+
+
+def _files(edit: tuple[str, str]) -> dict[str, str]:
+    texts = {"policy.yaml": POLICY, "acme.yaml": ACME, "globex.yaml": GLOBEX}
+    return {name: text.replace(*edit, 1) for name, text in texts.items()}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_each_finding_is_one_edit_away(case: Case, lint: Callable[..., list[str]]) -> None:
+    files = _files(case.edit)
+    assert files != _files(("", ""))
+    assert lint([case.rule], _files(("", ""))) == []
+    assert lint([case.rule], files) == case.said.splitlines()
