@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from cors_authz.fetch.fields import SAFE_METHODS
@@ -33,10 +34,12 @@ def credentials_for_strangers(subject: Subject) -> Iterator[Finding]:
 
     Spec: https://fetch.spec.whatwg.org/#cors-protocol-and-credentials.
     """
+    # Suffixes are looked for once a group: thousands of rules share a few groups.
+    strangers = cache(lambda name: _strangers(subject.estate.origin_groups[name], subject.patterns[name]))
     for at in rules_at(subject):
         attached = [name for name in at.model.credentials if Credential(name) is not Credential.BEARER]
         for _, group in at.admitted(subject) if attached else ():
-            reason = _strangers(group, subject.patterns[group.name])
+            reason = strangers(group.name)
             if reason:
                 text = f"`{group.name}` with credentials {list_text(attached)}: {reason}"
                 yield at.finding("CX001", text, "credentials")

@@ -555,8 +555,8 @@ def test_what_is_well_written_passes_in_silence(lint: Lint) -> None:
 def test_names_that_nothing_has_are_said_once_and_passed_over_elsewhere(lint: Lint) -> None:
     policy = api(", headerSets: [no-set], guards: [no-guard]", TIMING.replace("web", "no-group"))
     assert lint(RULES, policy) == [
-        "E policy.yaml:11:37: CX046 `no-set` is no header set; there is none",
-        "E policy.yaml:11:55: CX046 `no-guard` is no guard; there is none",
+        "E policy.yaml:12:37: CX046 `no-set` is no header set; there is none",
+        "E policy.yaml:12:55: CX046 `no-guard` is no guard; there is none",
         "E policy.yaml:10:43: CX046 `no-group` is no origin group; there are `web`, `anyone`",
     ]
 
