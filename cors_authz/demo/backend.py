@@ -21,7 +21,7 @@ IMAGES: Final = "images.localhost"
 
 SEEN_PATH: Final = "/seen"
 """Where a page asks what became of its requests: on its own host, so that its browser lets it read the answer."""
-TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
+TOKEN_PATH: Final = "/token"
 
 _SITES: Final = (SHOP, EVIL)
 _HTML: Final = "text/html; charset=utf-8"

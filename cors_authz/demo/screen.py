@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, unique
+from textwrap import wrap
 from typing import Final, NamedTuple, TextIO
 
 from cors_authz.demo.backend import API, EVIL, SEEN_PATH, SHOP, TOKEN_PATH
@@ -153,17 +154,17 @@ class Screen:
     def __init__(self, out: TextIO, *, colour: bool) -> None:
         from rich.console import Console
 
-        self._console = Console(file=out, highlight=False, markup=False, emoji=False, no_color=not colour or None)
+        self._console = Console(
+            file=out, highlight=False, markup=False, emoji=False, color_system="auto" if colour else None
+        )
 
     def show(self, lines: Iterable[Line]) -> None:
         """Write lines, each broken between words only where it may be."""
-        from rich.padding import Padding
         from rich.text import Text
 
         for line in lines:
-            if line.breaks:
-                text = Text(line.text, line.tone.value)
-                self._console.print(Padding(text, (0, 0, 0, line.indent), expand=False))
-            else:
-                padded = Text(" " * line.indent + line.text, line.tone.value)
-                self._console.print(padded, soft_wrap=True)
+            for text in self._broken(line):
+                self._console.print(Text(" " * line.indent + text, line.tone.value), soft_wrap=True)
+
+    def _broken(self, line: Line) -> Iterable[str]:
+        return wrap(line.text, self._console.width - line.indent) if line.breaks else (line.text,)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from cors_authz.demo.backend import API, EVIL, IMAGES, SHOP
+from cors_authz.demo.backend import API, IMAGES, SHOP
 from cors_authz.demo.journal import Journal
 from cors_authz.demo.upstream import Seen, Upstream
 from cors_authz.envoy.bootstrap import Address
@@ -18,6 +18,7 @@ _ANSWER_SECONDS: Final = 5.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 _ORIGIN_OF_SHOP: Final = {"origin": "{shop}"}
+_VARY: Final = {"vary": "Origin, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest"}
 _UNREADABLE: Final = {"access-control-allow-origin": ""}
 _READABLE: Final = {"access-control-allow-origin": "{shop}"}
 _HANDSHAKE: Final = {
@@ -29,7 +30,7 @@ _HANDSHAKE: Final = {
 
 
 class Call(NamedTuple):
-    """A request as it is sent. Words in braces stand for what a running demo knows: see `filled`."""
+    """A request as it is sent, once it is `filled` with what a running demo knows."""
 
     method: str
     host: str
@@ -91,7 +92,7 @@ STEPS: Final = (
     Step(
         "curl, with no Origin",
         Call("GET", API, "/v2/products"),
-        Expected(200, Reason.NOT_A_BROWSER, reached=True, headers={**_UNREADABLE, "vary": "Origin"}),
+        Expected(200, Reason.NOT_A_BROWSER, reached=True, headers={**_UNREADABLE, **_VARY}),
         "CORS binds browsers. What is no browser has to pass the guards, and this group has none.",
     ),
     Step(
@@ -171,7 +172,7 @@ STEPS: Final = (
             403,
             Reason.EMBED_NOT_ALLOWED,
             reached=False,
-            headers={**_UNREADABLE, "vary": "Origin, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest"},
+            headers={**_UNREADABLE, **_VARY},
         ),
         "There is no Origin in this request; Fetch Metadata tells that another site makes the browser load it.",
     ),
@@ -190,9 +191,7 @@ STEPS: Final = (
     Step(
         "A clerk reads orders",
         Call("GET", API, "/v2/orders", {**_ORIGIN_OF_SHOP, "authorization": "Bearer {clerk}"}),
-        Expected(
-            200, Reason.RULE_ALLOWED, reached=True, headers={**_READABLE, "access-control-allow-credentials": ""}
-        ),
+        Expected(200, Reason.RULE_ALLOWED, reached=True, headers={**_READABLE, "access-control-allow-credentials": ""}),
         "The token verifies and has the role. A script attached it, so no browser credentials are granted.",
     ),
     Step(
@@ -222,8 +221,14 @@ STEPS: Final = (
 
 
 def filled(step: Step, names: Mapping[str, str]) -> Step:
-    """Replace `{shop}`, `{evil}`, `{clerk}` and `{visitor}`, in headers sent and expected, by what they stand for."""
-    call = step.call._replace(headers=_filled(step.call.headers, names))
+    """Put in what a running demo knows.
+
+    Args:
+        step: a step as the table has it.
+        names: the port of Envoy, which joins the host, and what `{shop}`, `{evil}` (origins), `{clerk}` and
+            `{visitor}` (tokens) stand for in headers sent and expected.
+    """
+    call = step.call._replace(host=f"{step.call.host}:{names['port']}", headers=_filled(step.call.headers, names))
     return step._replace(call=call, expected=step.expected._replace(headers=_filled(step.expected.headers, names)))
 
 
@@ -270,7 +275,7 @@ def send(envoy: Address, call: Call) -> tuple[int, Mapping[str, str]]:
     connection = http.client.HTTPConnection(envoy.host, envoy.port, timeout=_ANSWER_SECONDS)
     try:
         connection.putrequest(call.method, call.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in {"host": f"{call.host}:{envoy.port}", **call.headers}.items():
+        for name, value in {"host": call.host, **call.headers}.items():
             connection.putheader(name, value)
         if call.body:
             connection.putheader("content-length", str(len(call.body)))

@@ -130,7 +130,8 @@ def asked_headers(value: str) -> tuple[str, ...] | None:
         return ()
     if len(value) > MAX_ASKED_BYTES:
         return None
-    names = tuple(name for part in value.lower().split(",") if (name := part.strip(" \t")))
+    names = tuple(name for part in value.split(",") if (name := part.strip(" \t")))
     if len(names) > MAX_ASKED_NAMES or not all(map(is_token, names)):
         return None
-    return names
+    # Only now: the lower case of a Kelvin sign is a `k`, which would make a token of what is none.
+    return tuple(map(str.lower, names))

@@ -71,7 +71,7 @@ def read_target(raw: str) -> Target | None:
     if decoded is None or not decoded.startswith("/"):
         return None
     body = decoded[1:].removesuffix("/")
-    segments = tuple(segment.partition(";")[0] for segment in body.split("/")) if body else ()
+    segments = tuple(segment.partition(";")[0] for segment in body.split("/")) if decoded != "/" else ()
     if any(segment in {"", ".", ".."} for segment in segments):
         return None
     return Target(segments, query, any(_ENCODED_SLASH in segment for segment in segments))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from cors_authz.fetch.browser import (
     Asked,
@@ -44,6 +44,9 @@ def conclude(decision: Decision, answer: Answer) -> tuple[Conclusion, ...]:
 def _foreign(decision: Decision, facts: Facts, response: Headers) -> tuple[Conclusion, ...]:
     if is_websocket(facts.request):
         return (conclude_websocket(decision.status),)
+    mode = facts.request.headers.get("sec-fetch-mode", "")
+    if mode in _UNREADABLE:
+        return _UNREADABLE[mode](decision, facts, response)
     return _in_each_mode(facts, lambda asked: conclude_reading(asked, response))
 
 
@@ -92,7 +95,11 @@ def _navigation(_decision: Decision, _facts: Facts, _response: Headers) -> tuple
     return (conclude_navigation(),)
 
 
-_CONCLUDING: Final[Mapping[Kind, Callable[[Decision, Facts, Headers], tuple[Conclusion, ...]]]] = {
+_Concluding: TypeAlias = Callable[[Decision, Facts, Headers], tuple[Conclusion, ...]]
+
+# A form that is sent across sites names its origin, and the page that sent it still reads nothing.
+_UNREADABLE: Final[Mapping[str, _Concluding]] = {"navigate": _navigation, "no-cors": _embed}
+_CONCLUDING: Final[Mapping[Kind, _Concluding]] = {
     Kind.CROSS_ORIGIN: _foreign,
     Kind.PREFLIGHT: _preflight,
     Kind.SAME_ORIGIN: _same_origin,

@@ -146,7 +146,7 @@ def protocol_of(request: Request, target: Target | None) -> Protocol:
     if is_websocket(request):
         return Protocol.WEBSOCKET
     headers = request.headers
-    content_type = headers.get("content-type", "")
+    content_type = headers.get("content-type", "").lower()
     if content_type.startswith("application/grpc"):
         translated = content_type.startswith("application/grpc-web") or "x-grpc-web" in headers
         return Protocol.GRPC_WEB if translated else Protocol.GRPC

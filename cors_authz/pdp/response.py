@@ -139,8 +139,11 @@ def _allowed(decision: Decision) -> Answer:
 
 def _grants(group: ResourceGroup, rule: Rule | None) -> tuple[Header, ...]:
     """The constant grants of an actual answer: `*` where the group gives the same to all, then what the rule gives."""
+    if rule is None and group.origin_free:
+        # A cache may hand this answer to any page, so it says what the page would have been told.
+        rule = next(rule for rule in group.rules if rule.admits("GET", None))
     if rule is None:
-        return (Header(_ALLOW_ORIGIN, "*"),) if group.origin_free else ()
+        return ()
     star = (Header(_ALLOW_ORIGIN, "*"),) if group.star else ()
     credentials = (Header("access-control-allow-credentials", "true"),) if rule.sends_browser_credentials else ()
     exposed = (Header("access-control-expose-headers", ",".join(rule.exposed)),) if rule.exposed else ()
@@ -256,7 +259,7 @@ def _told(decision: Decision, facts: Facts) -> tuple[Header, ...]:
 
 def _role_list(roles: tuple[str, ...]) -> str:
     """Join roles by commas. A token may name a role as it likes, so what could break the list is percent-encoded."""
-    listed = ",".join(quote(role, safe=":/@+") for role in roles)
+    listed = ",".join(quote(role, safe=":/@+", errors="surrogatepass") for role in roles)
     return listed if len(listed) <= _MAX_ROLES_CHARACTERS else ""
 
 

@@ -48,10 +48,10 @@ class _Said(NamedTuple):
 
 _KINDS: Final = {
     Kind.PREFLIGHT: "a preflight",
-    Kind.SAME_ORIGIN: "a request of its own origin",
+    Kind.SAME_ORIGIN: "from its own origin",
     Kind.NOT_A_BROWSER: "not from a browser",
-    Kind.CROSS_ORIGIN: "a request from another origin",
-    Kind.READ: "a read by another site's script without an origin",
+    Kind.CROSS_ORIGIN: "from another origin",
+    Kind.READ: "a cross-site read without an origin",
     Kind.EMBED: "embedded by another site",
     Kind.NAVIGATION: "a navigation from another site",
 }
@@ -302,12 +302,14 @@ def _guards(facts: Facts, readings: Readings, _objection: Objection | None) -> _
     judged = judge_guards(facts, readings)
     if not judged:
         return _Said("there are no guards")
-    failed = next((each for each in judged if each.holds is False), None)
+    failed = next((each.guard for each in judged if each.holds is False), None)
     if failed is not None:
-        return _Said(f"guard `{failed.guard.name}` does not hold", failed.guard.place, tuple(map(_guard_step, judged)))
-    words = "a preflight shows nothing that they ask for" if facts.is_preflight else "every guard holds"
-    holding = any(each.holds for each in judged)
-    return _Said("every guard that is asked holds" if holding and facts.is_preflight else words, None, _steps(judged))
+        return _Said(f"guard `{failed.name}` does not hold", failed.place, _steps(judged))
+    return _Said(
+        "every guard that a preflight is asked holds" if facts.is_preflight else "every guard holds",
+        None,
+        _steps(judged),
+    )
 
 
 def _steps(judged: tuple[Judged, ...]) -> tuple[Step, ...]:

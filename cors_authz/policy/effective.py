@@ -124,8 +124,8 @@ def _class(name: str, written: Mapping[str, schema.SensitivityClass], seen: tupl
     model = written.get(name)
     if model is None or name in seen:
         return BUILT_IN_CLASSES.get(name, BUILT_IN_CLASSES["internal"])
-    above = name if name in BUILT_IN_CLASSES and model.like is None else model.like
-    base = BUILT_IN_CLASSES[above] if above == name else _class(above or "internal", written, (*seen, name))
+    tightens_built_in = model.like is None and name in BUILT_IN_CLASSES
+    base = BUILT_IN_CLASSES[name] if tightens_built_in else _class(model.like or "internal", written, (*seen, name))
     return SensitivityClass(
         name=name,
         min_trust=Trust[model.min_trust.upper()] if model.min_trust else base.min_trust,

@@ -37,7 +37,7 @@ _TOKEN_REASONS: Final = {
 
 
 def object_to_tenant(facts: Facts, readings: Readings) -> Objection | None:
-    """Refuse where host and path name two tenants, or where a valid token names another one, or none."""
+    """Refuse where host and path name two tenants, or where a token names another one, none, or cannot be read."""
     if not facts.tenants:
         return None
     if len(set(facts.tenants)) > 1:
@@ -45,8 +45,11 @@ def object_to_tenant(facts: Facts, readings: Readings) -> Objection | None:
     source = facts.policy.tenants
     if source is None or not source.claim:
         return None
-    tokens = (token_of(name, facts, readings) for name in facts.needs)
-    named = (claim_value(token.claims, source.claim) for token in tokens if token.state is TokenState.VALID)
+    tokens = [token_of(name, facts, readings) for name in facts.needs]
+    named = [claim_value(token.claims, source.claim) for token in tokens if token.state is TokenState.VALID]
+    if not named and any(token.state is TokenState.UNAVAILABLE for token in tokens):
+        # A token came and nobody can say whose it is: it may name another tenant.
+        return Objection(Reason.KEYS_UNAVAILABLE)
     return None if all(claim == facts.tenant for claim in named) else Objection(Reason.TENANT_MISMATCH)
 
 

@@ -216,9 +216,7 @@ def credentials_above_the_class(subject: Subject) -> Iterator[Finding]:
             for sensitivity in _ceilings(subject, exception):
                 if Credential(credential) not in sensitivity.credentials:
                     allowed = list_text(sorted(each.value for each in sensitivity.credentials))
-                    text = (
-                        f"{exception.name} grants {credential}, and class {sensitivity.name} allows {allowed}; drop it"
-                    )
+                    text = f"{exception.name} grants {credential}; class {sensitivity.name} allows {allowed}: drop it"
                     place = exception.place("grant", "credentials", index)
                     yield Finding(place, "CX029", text, about=exception.about)
 

@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "an alias for a version": (
-        "apiVersion: *v\nkind: PolicyBundle\n",
+        "apiVersion: *v\nkind: PolicyBundle\nmetadata: {name: shop}\n",
         ["p.yaml:1:13: CX046 `*v`: aliases are not read; give the list a name in headerSets"],
     ),
     "a merge key for a version and a kind": (

@@ -1,4 +1,4 @@
-"""Suppressions, exceptions, overlays, owners, limits, rollout, lockdown: what each finding says, and how little mends it."""
+"""Change: what each finding about suppressions, exceptions, overlays, owners and rollouts says, and what mends it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from cors_authz.policy.subject import Subject
 
 KEY: Final = "ed25519:Qm9vb2tlZXBpbmdJbmVzS2V5MDAwMDAwMDAwMDAwMDA"
 POLICY: Final = f"""\
+apiVersion: cors-authz/v1
+kind: PolicyBundle
+metadata: {{name: p}}
 people:
   ada:  {{roles: [security], key: "{KEY}"}}
   noor: {{roles: [senior, security], key: "{KEY}"}}
@@ -53,13 +56,15 @@ exceptions:
     - {{by: noor, role: senior, at: 2026-10-01T00:00:00Z}}
     environments: [prod]
   EX-2:
-    grant: {{resourceGroups: [notes, site], origins: [https://b.x], methods: [GET], credentials: [bearer]}}
+    grant: {{resourceGroups: [notes, site], origins: [https://b.x], methods: [GET]}}
     from: 2026-11-11T00:00:00Z
     until: 2026-11-26T00:00:00Z
     reason: none
     ticket: T-2
     requestedBy: kim
-    approvals: [{{by: ada, role: security, at: 2026-10-01T00:00:00Z}}, {{by: noor, role: senior, at: 2026-10-01T00:00:00Z}}]
+    approvals:
+    - {{by: ada, role: security, at: 2026-10-01T00:00:00Z}}
+    - {{by: noor, role: senior, at: 2026-10-01T00:00:00Z}}
     renews: EX-1
 rateLimits:
   per-origin: {{by: [tenant, originGroup], requests: 600, per: 1m, resourceGroups: [orders]}}
@@ -96,43 +101,43 @@ CASES: Final = {
     "an error is not suppressed": Case(
         change.suppressed_errors,
         ("finding: CX026", "finding: CX005"),
-        "E policy.yaml:65:3: CX023 CX005 is an error and cannot be suppressed",
+        "E policy.yaml:58:3: CX023 CX005 is an error and cannot be suppressed",
     ),
     "a finding that nobody knows": Case(
         change.suppressions_of_unknown_findings,
         ("finding: CX026", "finding: CX055"),
-        "E policy.yaml:65:13: CX046 `CX055` is no finding; they are CX001 to CX054",
+        "E policy.yaml:58:13: CX046 `CX055` is no finding; they are CX001 to CX054",
     ),
     "a finding with the number nought": Case(
         change.suppressions_of_unknown_findings,
         ("finding: CX026", "finding: CX000"),
-        "E policy.yaml:65:13: CX046 `CX000` is no finding; they are CX001 to CX054",
+        "E policy.yaml:58:13: CX046 `CX000` is no finding; they are CX001 to CX054",
     ),
     "a suppression of something that has gone": Case(
         change.suppressions_of_nothing,
         ("at: exceptions/EX-2", "at: exceptions/EX-3"),
-        "W policy.yaml:65:24: CX023 `exceptions/EX-3` is not in the policy; drop the suppression, or mend its `at`",
+        "W policy.yaml:58:24: CX023 `exceptions/EX-3` is not in the policy; drop the suppression, or mend its `at`",
     ),
     "a suppression of a section that is not there": Case(
         change.suppressions_of_nothing,
         ("at: exceptions/EX-2", "at: identity"),
-        "W policy.yaml:65:24: CX023 `identity` is not in the policy; drop the suppression, or mend its `at`",
+        "W policy.yaml:58:24: CX023 `identity` is not in the policy; drop the suppression, or mend its `at`",
     ),
     "a suppression by nobody": Case(
         change.suppressions_by_nobody,
         ("by: ada, until", "by: adda, until"),
-        "E policy.yaml:65:77: CX046 `adda` is no person; did you mean `ada`?",
+        "E policy.yaml:58:73: CX046 `adda` is no person; did you mean `ada`?",
     ),
     # --- environments
     "an origin group in no environment": Case(
         change.unknown_environments,
         ("shop, environments: [prod]", "shop, environments: [prd]"),
-        "E policy.yaml:15:83: CX046 `prd` is no environment; did you mean `prod`?",
+        "E policy.yaml:15:82: CX046 `prd` is no environment; did you mean `prod`?",
     ),
     "a match entry in no environment": Case(
         change.unknown_environments,
         ("environments: [dev]", "environments: [deve]"),
-        "E policy.yaml:23:55: CX046 `deve` is no environment; did you mean `dev`?",
+        "E policy.yaml:23:51: CX046 `deve` is no environment; did you mean `dev`?",
     ),
     "an exception in no environment": Case(
         change.unknown_environments,
@@ -156,13 +161,13 @@ CASES: Final = {
         ("people:", "defaults: {exceptionMaxDuration: 12h}\npeople:"),
         "E policy.yaml:36:12: CX026 EX-1 lasts 10d; 12h is the most: end it by 2026-11-01T12:00:00Z, and renew it if"
         " need be\n"
-        "E policy.yaml:46:12: CX026 EX-2 lasts 15d; 12h is the most: end it by 2026-11-11T12:00:00Z, and renew it if"
+        "E policy.yaml:47:12: CX026 EX-2 lasts 15d; 12h is the most: end it by 2026-11-11T12:00:00Z, and renew it if"
         " need be",
     ),
     "an exception is longer than half of the most": Case(
         exceptions.long_exceptions,
         ("until: 2026-11-26T00:00:00Z", "until: 2026-11-26T00:00:01Z"),
-        "W policy.yaml:45:12: CX026 EX-2 lasts 1296001s, more than half of the 30d that it may; end it sooner if that"
+        "W policy.yaml:46:12: CX026 EX-2 lasts 1296001s, more than half of the 30d that it may; end it sooner if that"
         " will do",
     ),
     "an exception is renewed twice": Case(
@@ -174,13 +179,13 @@ CASES: Final = {
             "    reason: none\n    ticket: T-0\n    requestedBy: kim\n"
             "    approvals: [{by: ada, role: security, at: 2026-10-01T00:00:00Z}]",
         ),
-        "W policy.yaml:58:13: CX028 EX-2 is renewal 2 of EX-0; write what is needed into the policy",
+        "W policy.yaml:61:13: CX028 EX-2 is renewal 2 of EX-0; write what is needed into the policy",
     ),
     "exceptions renew each other": Case(
         exceptions.exceptions_in_a_circle,
         ("    environments: [prod]", "    renews: EX-2"),
         "E policy.yaml:42:13: CX047 EX-1 renews itself, by way of what it renews; name the exception before it\n"
-        "E policy.yaml:50:13: CX047 EX-2 renews itself, by way of what it renews; name the exception before it",
+        "E policy.yaml:53:13: CX047 EX-2 renews itself, by way of what it renews; name the exception before it",
     ),
     # --- exceptions: names
     "an exception for a group that is not there": Case(
@@ -191,12 +196,12 @@ CASES: Final = {
     "an exception that renews nothing": Case(
         exceptions.unknown_names,
         ("renews: EX-1", "renews: EX-11"),
-        "E policy.yaml:50:13: CX046 `EX-11` is no exception; did you mean `EX-1`?",
+        "E policy.yaml:53:13: CX046 `EX-11` is no exception; did you mean `EX-1`?",
     ),
     "an exception for a version that is not there": Case(
         exceptions.unknown_versions,
         ("versions: [v1]}", "versions: [v1, v11]}"),
-        "E policy.yaml:33:102: CX046 `v11` is no version of `orders`; did you mean `v1`?",
+        "E policy.yaml:33:94: CX046 `v11` is no version of `orders`; did you mean `v1`?",
     ),
     "an exception that nobody asked for": Case(
         exceptions.unknown_requesters,
@@ -239,8 +244,8 @@ CASES: Final = {
     ),
     "a credential that the class does not allow": Case(
         exceptions.credentials_above_the_class,
-        ("site: {match: [{hosts: [site.x]}], sensitivity: public", "site: {match: [{hosts: [site.x]}]"),
-        "",
+        ("[https://b.x], methods: [GET]}", "[https://b.x], methods: [GET], credentials: [bearer]}"),
+        "E policy.yaml:44:98: CX029 EX-2 grants bearer; class public allows []: drop it",
     ),
     "a class that demands more than an exception's trust": Case(
         exceptions.trust_above_the_class,
@@ -335,12 +340,12 @@ CASES: Final = {
     "a document of nobody": Case(
         owners.unknown_owners,
         ("metadata: {name: p}", "metadata: {name: p, owner: shp}"),
-        "",
+        "E policy.yaml:3:28: CX046 `shp` is no team; did you mean `shop`?",
     ),
     "an origin group of nobody": Case(
         owners.unknown_owners,
         ("owner: shop,", "owner: shp,"),
-        "E policy.yaml:15:63: CX046 `shp` is no team; did you mean `shop`?",
+        "E policy.yaml:15:61: CX046 `shp` is no team; did you mean `shop`?",
     ),
     "a resource group of nobody": Case(
         owners.unknown_owners,
@@ -350,17 +355,17 @@ CASES: Final = {
     "a member who is nobody": Case(
         owners.unknown_members,
         ("[kim, noor]", "[kim, nooor]"),
-        "E policy.yaml:9:44: CX046 `nooor` is no person; did you mean `noor`?",
+        "E policy.yaml:9:42: CX046 `nooor` is no person; did you mean `noor`?",
     ),
     "a territory without a path that can be read": Case(
         owners.bad_territories,
         ("governs: [pay.x]", "governs: [pay.x/**/a]"),
-        "E policy.yaml:10:34: CX047 `/**/a`: `**` stands last; write one entry per depth, such as `/*/a`",
+        "E policy.yaml:10:36: CX047 `/**/a`: `**` stands last; write one entry per depth, such as `/*/a`",
     ),
     "a territory without a host that can be read": Case(
         owners.bad_territories,
         ("governs: [pay.x]", "governs: [Pay.x]"),
-        "E policy.yaml:10:34: CX003 `Pay.x` is not a host; write `pay.x`: lower case",
+        "E policy.yaml:10:36: CX003 `Pay.x` is not a host; write `pay.x`: lower case",
     ),
     "routes of another team, and of none": Case(
         owners.foreign_routes,
@@ -374,45 +379,45 @@ CASES: Final = {
     "a limit on a group that is not there": Case(
         change.limits_of_unknown_groups,
         ("resourceGroups: [orders]}", "resourceGroups: [order]}"),
-        "E policy.yaml:62:88: CX046 `order` is no resource group; did you mean `orders`?",
+        "E policy.yaml:55:84: CX046 `order` is no resource group; did you mean `orders`?",
     ),
     "a limit by tenant where nothing names one": Case(
         change.limits_by_no_tenant,
         ("/v0/orders/{tenant}", "/v0/orders"),
-        "E policy.yaml:62:21: CX047 `per-origin` counts by tenant, and no route and no `tenants` names one; drop it from"
+        "E policy.yaml:55:21: CX047 `per-origin` counts by tenant, and no route and no `tenants` names one; drop it from"
         " `by`",
     ),
     # --- rollout
     "a rollout that does not arrive": Case(
         change.rollouts_that_do_not_arrive,
         ("enforce: 100%", "enforce: 99.5%"),
-        "E policy.yaml:70:5: CX047 rollout.steps end at 99.5%; the last step is 100%",
+        "E policy.yaml:63:5: CX047 rollout.steps end at 99.5%; the last step is 100%",
     ),
     "a step that is none": Case(
         change.steps_that_do_not_grow,
         ("enforce: 25%", "enforce: 5%"),
-        "E policy.yaml:69:15: CX047 a step at 5% after one at 5%; each step of a rollout enforces more",
+        "E policy.yaml:62:15: CX047 a step at 5% after one at 5%; each step of a rollout enforces more",
     ),
     "a step that lasts for no time": Case(
         change.steps_without_time,
         (", for: 1h", ""),
-        "E policy.yaml:69:5: CX047 the step at 25% does not say for how long; add for: 30m",
+        "E policy.yaml:62:5: CX047 the step at 25% does not say for how long; add for: 30m",
     ),
     # --- lockdown
     "a first party that is not there": Case(
         change.unknown_first_parties,
         ("firstParty: [web]", "firstParty: [webb]"),
-        "E policy.yaml:71:25: CX046 `webb` is no origin group; did you mean `web`?",
+        "E policy.yaml:64:25: CX046 `webb` is no origin group; did you mean `web`?",
     ),
     "a first party of medium trust": Case(
         change.weak_first_parties,
         ("trust: high", "trust: medium"),
-        "E policy.yaml:71:25: CX014 `web` has trust medium; lockdown.firstParty takes groups of trust high",
+        "E policy.yaml:64:25: CX014 `web` has trust medium; lockdown.firstParty takes groups of trust high",
     ),
     "a lockdown that does not last": Case(
         change.lockdowns_of_no_duration,
         ("maxDuration: 8h", "maxDuration: 0s"),
-        "E policy.yaml:71:44: CX047 lockdown.maxDuration `0s` lets no lockdown last; write how long one may, such as 8h",
+        "E policy.yaml:64:44: CX047 lockdown.maxDuration `0s` lets no lockdown last; write how long one may, such as 8h",
     ),
 }
 
@@ -428,3 +433,114 @@ def test_each_finding_is_one_edit_away(case: Case, lint: Callable[..., list[str]
     assert files != _files(("", ""))
     assert lint([case.rule], _files(("", ""))) == []
     assert lint([case.rule], files) == case.said.splitlines()
+
+
+def test_what_is_not_yet_applied_is_said_once_a_section(lint: Callable[..., list[str]]) -> None:
+    said = lint(change.RULES, _files(("", "")))
+    assert said == [
+        f"W {line}"
+        for line in (
+            (
+                "policy.yaml:31:1: CX054 `exceptions` are read and checked, and not yet applied by this version:"
+                " nothing is granted by them"
+            ),
+            (
+                "policy.yaml:54:1: CX054 `rateLimits` are read and checked, and not yet applied by this version:"
+                " nothing is limited by them: limit in Envoy"
+            ),
+            (
+                "policy.yaml:59:1: CX054 `rollout` is read and checked, and not yet applied by this version:"
+                " a new revision decides everything at once"
+            ),
+            (
+                "policy.yaml:64:1: CX054 `lockdown` is read and checked, and not yet applied by this version:"
+                " nothing is closed by it: withdraw rules instead"
+            ),
+            (
+                "acme.yaml:2:7: CX054 `TenantOverlay` is read and checked, and not yet applied by this version:"
+                " per-tenant groups stay empty"
+            ),
+            (
+                "policy.yaml:4:1: CX054 keys of `people` are read, and no signature is checked by this version:"
+                " that an owner or approver signed rests on the review of the policy alone"
+            ),
+        )
+    ]
+
+
+PLACES: Final = {
+    "the metadata": "metadata",
+    "a section": "guards",
+    "an origin group": "originGroups/web",
+    "a resource group": "resourceGroups/vault",
+    "something in a resource group": "resourceGroups/vault/allow",
+    "a guard": "guards/clerk",
+    "a rate limit": "rateLimits/refusals",
+}
+
+
+@pytest.mark.parametrize("at", PLACES.values(), ids=PLACES)
+def test_a_suppression_may_name(at: str, lint: Callable[..., list[str]]) -> None:
+    files = _files(("at: exceptions/EX-2", f"at: {at}"))
+    assert lint([change.suppressions_of_nothing], files) == []
+
+
+IDENTITY: Final = "identity: {mtls: {trustDomains: [mesh.x]}}\n"
+IN_IDENTITY: Final = {"identity": 0, "identity/mtls": 0, "identity/jwt": 0, "identity/tokens": 1}
+
+
+@pytest.mark.parametrize(("at", "count"), IN_IDENTITY.items(), ids=IN_IDENTITY)
+def test_a_suppression_in_identity_names_a_part_of_it(at: str, count: int, lint: Callable[..., list[str]]) -> None:
+    text = POLICY.replace("at: exceptions/EX-2", f"at: {at}") + IDENTITY
+    assert len(lint([change.suppressions_of_nothing], text)) == count
+
+
+def test_in_dev_a_page_of_ones_own_machine_is_an_exception_like_others(lint: Callable[..., list[str]]) -> None:
+    rules = [exceptions.plain_http_origins, exceptions.origins_of_one_network]
+    text = POLICY.replace("https://b.x", "http://localhost:3000")
+    assert lint(rules, text, "dev") == []
+    assert [line.split()[2] for line in lint(rules, text, "prod")] == ["CX005", "CX006"]
+    tagged = text.replace("    renews: EX-1", "    renews: EX-1\n    environments: [dev]")
+    assert lint(rules, tagged, "prod") == []
+
+
+def test_plain_http_from_elsewhere_is_refused_in_dev_too(lint: Callable[..., list[str]]) -> None:
+    text = POLICY.replace("https://b.x", "http://b.x")
+    assert [line.split()[2] for line in lint([exceptions.plain_http_origins], text, "dev")] == ["CX005"]
+
+
+def test_without_teams_and_people_owners_are_plain_names(lint: Callable[..., list[str]]) -> None:
+    text = """
+    originGroups:
+      web: {origins: ["https://x.example"], owner: whoever}
+    suppressions:
+    - {finding: CX026, at: originGroups/web, reason: somebody said so, by: whoever, until: 2027-01-01}
+    """
+    assert lint(change.RULES, text) == []
+
+
+def test_the_routes_of_a_team_may_lie_anywhere_within_what_it_governs(lint: Callable[..., list[str]]) -> None:
+    narrower = POLICY.replace('hosts: [api.x], paths: ["/{version}/orders/**", ', 'hosts: [a.b.shop.x], paths: ["/x", ')
+    wider = POLICY.replace('"/{version}/orders/**", "/v0', '"/{version}/**", "/v0')
+    assert lint([owners.foreign_routes], narrower) == []
+    assert [line[:26] for line in lint([owners.foreign_routes], wider)] == ["E policy.yaml:21:5: CX031 "]
+
+
+def test_a_policy_of_unknown_names_is_linted_to_the_end(lint: Callable[..., list[str]]) -> None:
+    text = """
+    exceptions:
+      EX-1:
+        grant: {resourceGroups: [nothing], origins: ["null", "*"], methods: [GET], versions: [v1], credentials: [cookie]}
+        from: 2026-11-01T00:00:00Z
+        until: 2026-11-02T00:00:00Z
+        reason: none
+        ticket: none
+        requestedBy: nobody
+        approvals: [{by: nobody, role: senior, at: 2026-11-01T00:00:00Z}]
+        renews: EX-0
+        environments: [nowhere]
+    lockdown: {firstParty: [nobody]}
+    """
+    overlay = ACME.replace("partners", "nothing").replace("per-origin", "nothing")
+    codes = [line.split()[2] for line in lint(change.RULES, {"policy.yaml": text, "overlay.yaml": overlay})]
+    assert set(codes) == {"CX002", "CX003", "CX025", "CX030", "CX046", "CX054"}

@@ -1,0 +1,154 @@
+"""Targets and hosts: one normal form, or nothing where an upstream might read another."""
+
+from __future__ import annotations
+
+import pytest
+
+from cors_authz.fetch.target import Authority, Target, query_values, read_authority, read_target
+
+TARGETS = {
+    "the root": ("/", Target((), "")),
+    "one segment": ("/a", Target(("a",), "")),
+    "segments": ("/a/b/c", Target(("a", "b", "c"), "")),
+    "one final slash is set aside": ("/a/", Target(("a",), "")),
+    "a query": ("/a?b=/../c", Target(("a",), "b=/../c")),
+    "an empty query": ("/a?", Target(("a",), "")),
+    "a second question mark is data": ("/a?b?c", Target(("a",), "b?c")),
+    "case matters": ("/A", Target(("A",), "")),
+    "unreserved characters are decoded": ("/%61%7E%2d", Target(("a~-",), "")),
+    "hexadecimal digits in upper case": ("/%c3%a9", Target(("%C3%A9",), "")),
+    "an encoded percent stays": ("/%252e", Target(("%252e",), "")),
+    "reserved characters stay encoded": ("/%3a", Target(("%3A",), "")),
+    "parameters of a segment are set aside": ("/a;x=1/b;y", Target(("a", "b"), "")),
+    "a dot in a name": ("/.well-known/a..b", Target((".well-known", "a..b"), "")),
+    "three dots are a name": ("/...", Target(("...",), "")),
+    "every plain character": ("/_~!$&'()*+,=:@-.", Target(("_~!$&'()*+,=:@-.",), "")),
+    "an encoded slash is told": ("/a%2fb", Target(("a%2Fb",), "", encoded_slash=True)),
+    "a slash in the query is none of the path": ("/a?b=%2f", Target(("a",), "b=%2f")),
+    "the longest": ("/" + "a" * 65_535, Target(("a" * 65_535,), "")),
+}
+
+
+@pytest.mark.parametrize(("raw", "then"), TARGETS.values(), ids=TARGETS)
+def test_a_target_is_brought_to_normal_form(raw: str, then: Target) -> None:
+    assert read_target(raw) == then
+
+
+AMBIGUOUS = {
+    "nothing": "",
+    "a star": "*",
+    "no slash in front": "a",
+    "a whole URL": "http://a.example/",
+    "a query alone": "?a",
+    "two slashes": "//",
+    "two slashes in front": "//a",
+    "two slashes within": "/a//b",
+    "two slashes at the end": "/a//",
+    "a segment that is only parameters": "/;x",
+    "a segment that is only parameters, at the end": "/a/;x",
+    "a dot": "/.",
+    "a dot within": "/a/./b",
+    "a dot at the end": "/a/.",
+    "two dots": "/..",
+    "two dots within": "/a/../b",
+    "two dots at the end": "/a/..",
+    "two dots and a final slash": "/a/../",
+    "encoded dots": "/a/%2e%2E/b",
+    "one dot of two encoded": "/a/.%2e/b",
+    "two dots before parameters": "/a/..;x/b",
+    "a backslash": "/a\\b",
+    "an encoded backslash": "/a%5cb",
+    "an encoded NUL": "/a%00",
+    "a NUL": "/a\0",
+    "a line break": "/a\r\nb",
+    "a tab": "/a\tb",
+    "a space": "/a b",
+    "a fragment": "/a#b",
+    "a letter beyond ASCII": "/\u00e9",
+    "a lone percent": "/%",
+    "half a code": "/%2",
+    "a code that is none": "/%2g",
+    "a code with a sign": "/%+1",
+    "a code of digits beyond ASCII": "/%\u0662\u0660",
+    "too long": "/" + "a" * 65_536,
+}
+
+
+@pytest.mark.parametrize("raw", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_can_be_read_in_two_ways_is_not_read(raw: str) -> None:
+    assert read_target(raw) is None
+
+
+PATHS = {"the root": ("/", "/"), "a path": ("/a/", "/a"), "a decoded one": ("/%61;b?c", "/a")}
+
+
+@pytest.mark.parametrize(("raw", "then"), PATHS.values(), ids=PATHS)
+def test_path(raw: str, then: str) -> None:
+    target = read_target(raw)
+    assert target is not None
+    assert target.path == then
+
+
+AUTHORITIES = {
+    "a name": ("api.example", Authority("api.example", "")),
+    "upper case is lowered": ("API.Example", Authority("api.example", "")),
+    "a port": ("api.example:8443", Authority("api.example", "8443")),
+    "the default port is left out": ("api.example:443", Authority("api.example", "")),
+    "the port of another scheme stays": ("api.example:80", Authority("api.example", "80")),
+    "an IPv6 address": ("[::1]:8080", Authority("[::1]", "8080")),
+    "an IPv4 address": ("10.0.0.1", Authority("10.0.0.1", "")),
+}
+
+
+@pytest.mark.parametrize(("raw", "then"), AUTHORITIES.values(), ids=AUTHORITIES)
+def test_a_host_is_read(raw: str, then: Authority) -> None:
+    assert read_authority(raw, "https") == then
+
+
+NO_HOSTS = {
+    "nothing": "",
+    "a final dot": "api.example.",
+    "a final dot before a port": "api.example.:443",
+    "an empty port": "api.example:",
+    "a port that is no number": "api.example:https",
+    "a port of six digits": "api.example:100000",
+    "a port of digits beyond ASCII": "api.example:\u0663",
+    "userinfo": "user@api.example",
+    "two hosts": "a.example,b.example",
+    "a path": "api.example/a",
+    "a letter whose lower case is ASCII": "\u212aite.example",
+    "an IPv6 address without brackets": "::1",
+    "an IPv6 address in long form": "[0:0:0:0:0:0:0:1]",
+    "a number": "2130706433",
+}
+
+
+@pytest.mark.parametrize("raw", NO_HOSTS.values(), ids=NO_HOSTS)
+def test_what_is_no_host_is_not_read(raw: str) -> None:
+    assert read_authority(raw, "https") is None
+
+
+def test_an_authority_is_written_as_an_origin_writes_it() -> None:
+    assert [Authority("a.example", "").text, Authority("a.example", "1").text] == ["a.example", "a.example:1"]
+    assert [Authority("a.example", "").labels, Authority("[::1]", "1").labels] == [("a", "example"), ("[::1]",)]
+
+
+VALUES = {
+    "none": ("a=1", ()),
+    "one": ("v=1", ("1",)),
+    "several, in order": ("v=2&a=0&v=1", ("2", "1")),
+    "without a value": ("v", ("",)),
+    "with an equals sign in it": ("v=a=b", ("a=b",)),
+    "an encoded name": ("%76=1", ("1",)),
+    "an encoded value": ("v=%31+%32", ("1 2",)),
+    "behind a semicolon": ("a=0;v=1", ("1",)),
+    "another name that contains it": ("av=1&va=2", ()),
+    "another case": ("V=1", ()),
+    "bytes that are no UTF-8": ("v=%ff", ("\ufffd",)),
+    "a broken code": ("v=%zz", ("%zz",)),
+}
+
+
+@pytest.mark.parametrize(("query", "then"), VALUES.values(), ids=VALUES)
+def test_values_of_a_query(query: str, then: tuple[str, ...]) -> None:
+    assert query_values(query, "v") == then
