@@ -20,7 +20,7 @@ API: Final = "api.localhost"
 IMAGES: Final = "images.localhost"
 
 SEEN_PATH: Final = "/seen"
-"""Where a page asks what became of its requests: on its own host, so that its browser lets it read the answer."""
+"""Where a page asks what became of an attempt, `?of=ID`: on its own host, so that its browser lets it read the answer."""
 TOKEN_PATH: Final = "/token"
 
 _SITES: Final = (SHOP, EVIL)
@@ -71,13 +71,13 @@ class Backend(Upstream):
         """Answer a site's own questions; all else is a page or an echo."""
         url = _url_of(seen)
         if url.host in _SITES and url.path == SEEN_PATH:
-            return Page(_JSON, json.dumps(self._what_became_of(_first(url, "try"))).encode())
+            return Page(_JSON, json.dumps(self._what_became_of(_first(url, "of"))).encode())
         if url.host in _SITES and url.path == TOKEN_PATH:
             return Page(_PLAIN, self._token(_first(url, "role")).encode())
         return super().page(seen)
 
     def _what_became_of(self, attempt: str) -> Mapping[str, object]:
-        """List what was decided on requests whose query says `try=ATTEMPT`, and which of them reached the upstream."""
+        """List what was decided on requests whose query says `try=ATTEMPT`, and which of them came through."""
         decisions = {key: decision for key, decision in self._journal.latest().items() if attempt == _try_of(decision)}
         reached = {seen.header(ID_HEADER) for seen in self.requests()}
         return {"decisions": [_told(key, decision, key in reached) for key, decision in decisions.items()]}

@@ -93,6 +93,13 @@ def _allow_credentials(_header: Header, decision: Decision) -> Because:
     return Because(f"credentials {kinds} are granted by {rule}", place)
 
 
+def _expose_headers(header: Header, decision: Decision) -> Because:
+    rule, group = decision.reader, decision.group
+    if rule is not None or group is None:
+        return _by_rule("lets scripts read these beyond the safelist")(header, decision)
+    return Because("a cache may hand this answer to any page, so it says what every page may read", group.place)
+
+
 def _by_rule(words: str) -> Callable[[Header, Decision], Because]:
     def because(_header: Header, decision: Decision) -> Because:
         rule, place = _under(decision)
@@ -138,7 +145,7 @@ def _origin_group(_header: Header, decision: Decision) -> Because:
 _WHYS: Final[Mapping[str, Callable[[Header, Decision], Because]]] = {
     "access-control-allow-origin": _allow_origin,
     "access-control-allow-credentials": _allow_credentials,
-    "access-control-expose-headers": _by_rule("lets scripts read these beyond the safelist"),
+    "access-control-expose-headers": _expose_headers,
     "access-control-allow-methods": _by_rule("grants the method that the preflight asks for"),
     "access-control-allow-headers": _by_rule("grants the headers that the preflight asks for"),
     "access-control-max-age": _by_rule("lets browsers keep the permission for so many seconds"),

@@ -148,6 +148,8 @@ def _tenant(facts: Facts, _readings: Readings, objection: Objection | None) -> _
     if len(named) > 1:
         return _Said(f"host and path name different tenants: {listing(named)}")
     claim = facts.policy.tenants.claim if facts.policy.tenants else ""
+    if objection is not None and objection.reason is Reason.KEYS_UNAVAILABLE:
+        return _Said(f"the tenant is `{facts.tenant}`, and there are no keys to read claim `{claim}` of the token with")
     if objection is not None:
         return _Said(f"the tenant is `{facts.tenant}`, and claim `{claim}` of the token names another, or none")
     return _Said(f"the tenant is `{facts.tenant}`" + (f", and no token's `{claim}` says otherwise" if claim else ""))

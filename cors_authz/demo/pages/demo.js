@@ -4,16 +4,17 @@ const port = location.port ? `:${location.port}` : "";
 const api = `http://api.localhost${port}`;
 const images = `http://images.localhost${port}`;
 
-const seenBy = { good: (text) => ({ text, ok: true }), bad: (text) => ({ text, ok: false }) };
+const readable = (text) => ({ text, tone: "good" });
+const refused = (text) => ({ text, tone: "bad" });
 
 async function read(url, options) {
   try {
     const response = await fetch(url, options);
-    if (response.ok) return seenBy.good(`status ${response.status}, and the body`);
+    if (response.ok) return readable(`status ${response.status}, and the body`);
     const problem = await response.json();
-    return seenBy.bad(`status ${response.status}: ${problem.title}; ${problem.detail}`);
+    return refused(`status ${response.status}: ${problem.title}; ${problem.detail}`);
   } catch (error) {
-    return seenBy.bad(`${error.name}: ${error.message}`);
+    return refused(`${error.name}: ${error.message}`);
   }
 }
 
@@ -36,7 +37,7 @@ function submitForm(id) {
     frame.addEventListener("load", () => {
       frame.remove();
       form.remove();
-      resolve(seenBy.good("nothing: a form is sent without asking, and its answer is never readable"));
+      resolve({ text: "nothing: a form is sent without asking, and its answer is never readable", tone: "" });
     });
     form.submit();
   });
@@ -46,8 +47,8 @@ function loadImage(id, crossOrigin) {
   return new Promise((resolve) => {
     const image = new Image();
     if (crossOrigin) image.crossOrigin = "anonymous";
-    image.onload = () => resolve({ ...seenBy.good("the picture"), image });
-    image.onerror = () => resolve(seenBy.bad("no picture"));
+    image.onload = () => resolve({ ...readable("the picture"), image });
+    image.onerror = () => resolve(refused("no picture"));
     image.src = `${images}/teapot.svg?try=${id}`;
   });
 }
@@ -55,8 +56,8 @@ function loadImage(id, crossOrigin) {
 function openSocket(id) {
   return new Promise((resolve) => {
     const socket = new WebSocket(`${api.replace("http", "ws")}/live?try=${id}`);
-    socket.onopen = () => resolve(seenBy.good("an open WebSocket"));
-    socket.onerror = () => resolve(seenBy.bad("no connection"));
+    socket.onopen = () => resolve(readable("an open WebSocket"));
+    socket.onerror = () => resolve(refused("no connection"));
   });
 }
 
@@ -92,9 +93,9 @@ function showDecisions(cells, decisions) {
 async function run(attempt, cells) {
   const id = crypto.randomUUID();
   cells.page.textContent = "…";
-  const { text, ok, image } = await attempt(id);
-  cells.page.replaceChildren(...(image ? [image] : []), line(text, "span", ok ? "good" : "bad"));
-  showDecisions(cells, (await (await fetch(`/seen?try=${id}`)).json()).decisions);
+  const { text, tone, image } = await attempt(id);
+  cells.page.replaceChildren(...(image ? [image] : []), line(text, "span", tone));
+  showDecisions(cells, (await (await fetch(`/seen?of=${id}`)).json()).decisions);
 }
 
 function addRow([title, how, attempt]) {
@@ -118,4 +119,4 @@ async function runAll() {
 
 document.querySelector("#all").addEventListener("click", runAll);
 for (const link of document.querySelectorAll("[data-other]")) link.href = `http://${link.dataset.other}${port}/`;
-if (location.hash === "#all") runAll();
+if (location.hash === "#try") runAll();

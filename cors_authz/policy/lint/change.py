@@ -198,7 +198,7 @@ def lockdowns_of_no_duration(subject: Subject) -> Iterator[Finding]:
     """CX047: a lockdown that is over when it begins closes nothing."""
     bundle = subject.estate.bundle
     if bundle.model.lockdown and bundle.model.lockdown.max_duration == timedelta(0):
-        text = "lockdown.maxDuration `0s` lets no lockdown last; write how long one may, such as 8h"
+        text = "lockdown.maxDuration `0s` lets no lockdown last; say how long one may, such as 8h"
         yield Finding(bundle.place("lockdown", "maxDuration"), "CX047", text, about="lockdown")
 
 

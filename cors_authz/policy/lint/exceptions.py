@@ -6,6 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from cors_authz.fetch.fields import (
+    FORBIDDEN_RESPONSE_HEADERS,
+    REQUEST_ONLY_HEADERS,
+    RESPONSE_ONLY_HEADERS,
+    is_forbidden_method,
+    is_forbidden_request_header,
+    is_token,
+)
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential, Trust
 from cors_authz.policy.document import shown
@@ -297,6 +305,63 @@ def _origins(subject: Subject) -> Iterator[tuple[Named[schema.Exception_], int, 
                     yield exception, index, origin
 
 
+# --- its methods and headers ----------------------------------------------------------------------------------------
+
+
+def _is_no_method(method: str) -> bool:
+    return not is_token(method) or is_forbidden_method(method)
+
+
+def _is_no_request_header(name: str) -> bool:
+    unsendable = RESPONSE_ONLY_HEADERS | {"authorization"}
+    return not is_token(name) or name.lower() in unsendable or is_forbidden_request_header(name.lower())
+
+
+def _is_no_exposed_header(name: str) -> bool:
+    return not is_token(name) or name.lower() in FORBIDDEN_RESPONSE_HEADERS | REQUEST_ONLY_HEADERS
+
+
+_REFUSED: Final[tuple[tuple[str, str, Callable[[str], bool], str], ...]] = (
+    ("methods", "CX007", _is_no_method, "is no method that scripts may use; leave it out"),
+    (
+        "headers",
+        "CX008",
+        _is_no_request_header,
+        "is no header that scripts may set; a credential is one of `credentials`",
+    ),
+    ("exposeHeaders", "CX009", _is_no_exposed_header, "is no header that scripts may read; leave it out"),
+)
+
+
+def names_that_browsers_refuse(subject: Subject) -> Iterator[Finding]:
+    """CX007, CX008, CX009: two people signed for something that no browser will do.
+
+    Spec: https://fetch.spec.whatwg.org/#forbidden-method, https://fetch.spec.whatwg.org/#forbidden-request-header,
+    https://fetch.spec.whatwg.org/#forbidden-response-header-name.
+    """
+    for exception in _exceptions(subject):
+        grant = exception.model.grant
+        lists = {"methods": grant.methods, "headers": grant.headers, "exposeHeaders": grant.expose_headers}
+        for key, code, is_refused, said in _REFUSED:
+            for index, name in enumerate(lists[key]):
+                if is_refused(name):
+                    place = exception.place("grant", key, index)
+                    yield Finding(place, code, f"`{shown(name)}` {said}", about=exception.about)
+
+
+def stars_exposed_with_credentials(subject: Subject) -> Iterator[Finding]:
+    """CX010: with credentials, `*` means a header of that name, so scripts would read nothing of what was meant.
+
+    Spec: https://fetch.spec.whatwg.org/#cors-protocol-and-credentials.
+    """
+    for exception in _exceptions(subject):
+        grant = exception.model.grant
+        if "*" in grant.expose_headers and {"cookie", "mtls"} & set(grant.credentials):
+            text = "`*` in exposeHeaders is taken literally once cookies or certificates travel; name the headers"
+            place = exception.place("grant", "exposeHeaders", grant.expose_headers.index("*"))
+            yield Finding(place, "CX010", text, about=exception.about)
+
+
 RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     ends_before_the_beginning,
     long_exceptions,
@@ -315,4 +380,6 @@ RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     bad_origins,
     plain_http_origins,
     origins_of_one_network,
+    names_that_browsers_refuse,
+    stars_exposed_with_credentials,
 )

@@ -71,7 +71,9 @@ def _object_to_origin(text: str) -> Problem | None:
     if not isinstance(origin, OriginPattern):
         return origin
     if origin.scheme != "https":
-        return Problem("CX030", f"`{origin.text}` in an overlay, which takes https alone; write https://, or drop it")
+        return Problem(
+            "CX030", f"`{origin.text}` is not https, and an overlay takes nothing else; list the https origin"
+        )
     if is_of_one_network(origin):
         return Problem("CX030", f"`{origin.text}` is another server on every machine or network; list a public one")
     return None

@@ -88,6 +88,17 @@ rateLimits: {per-origin: {requests: 600}}
 GLOBEX: Final = ACME.replace("acme", "globex")
 
 
+EARLIER: Final = """\
+  EX-0:
+    grant: {resourceGroups: [orders], origins: [https://a.x], methods: [GET]}
+    from: 2026-10-01T00:00:00Z
+    until: 2026-10-11T00:00:00Z
+    reason: none
+    ticket: T-0
+    requestedBy: kim
+    approvals: [{by: ada, role: security, at: 2026-10-01T00:00:00Z}]"""
+
+
 class Case(NamedTuple):
     """A rule, the one edit of the policy or an overlay that makes the mistake, and what the rule then says."""
 
@@ -172,13 +183,7 @@ CASES: Final = {
     ),
     "an exception is renewed twice": Case(
         exceptions.renewed_exceptions,
-        (
-            "    environments: [prod]",
-            "    renews: EX-0\n  EX-0:\n    grant: {resourceGroups: [orders], origins:"
-            " [https://a.x], methods: [GET]}\n    from: 2026-10-01T00:00:00Z\n    until: 2026-10-11T00:00:00Z\n"
-            "    reason: none\n    ticket: T-0\n    requestedBy: kim\n"
-            "    approvals: [{by: ada, role: security, at: 2026-10-01T00:00:00Z}]",
-        ),
+        ("    environments: [prod]", f"    renews: EX-0\n{EARLIER}"),
         "W policy.yaml:61:13: CX028 EX-2 is renewal 2 of EX-0; write what is needed into the policy",
     ),
     "exceptions renew each other": Case(
@@ -272,8 +277,34 @@ CASES: Final = {
     "an exception for a machine of one's own": Case(
         exceptions.origins_of_one_network,
         ("[https://b.x]", '["https://localhost:3000"]'),
-        "E policy.yaml:44:54: CX006 `https://localhost:3000` is another server on every machine or network, and would be"
-        " open in prod; tag the exception `environments: [dev]`",
+        "E policy.yaml:44:54: CX006 `https://localhost:3000` is another server on every machine or network, and would"
+        " be open in prod; tag the exception `environments: [dev]`",
+    ),
+    # --- exceptions: methods and headers
+    "an exception for a method that browsers forbid": Case(
+        exceptions.names_that_browsers_refuse,
+        ("[https://b.x], methods: [GET]", "[https://b.x], methods: [GET, trace]"),
+        "E policy.yaml:44:83: CX007 `trace` is no method that scripts may use; leave it out",
+    ),
+    "an exception for a header that scripts cannot set": Case(
+        exceptions.names_that_browsers_refuse,
+        ("[https://b.x], methods: [GET]", "[https://b.x], methods: [GET], headers: [x-a, Authorization, ETag, Cookie]"),
+        "E policy.yaml:44:99: CX008 `Authorization` is no header that scripts may set; a credential is one of"
+        " `credentials`\n"
+        "E policy.yaml:44:114: CX008 `ETag` is no header that scripts may set; a credential is one of `credentials`\n"
+        "E policy.yaml:44:120: CX008 `Cookie` is no header that scripts may set; a credential is one of `credentials`",
+    ),
+    "an exception for a header that scripts cannot read": Case(
+        exceptions.names_that_browsers_refuse,
+        ("[https://b.x], methods: [GET]", "[https://b.x], methods: [GET], exposeHeaders: [etag, Set-Cookie, a b]"),
+        "E policy.yaml:44:106: CX009 `Set-Cookie` is no header that scripts may read; leave it out\n"
+        "E policy.yaml:44:118: CX009 `a b` is no header that scripts may read; leave it out",
+    ),
+    "an exception that exposes a star with cookies": Case(
+        exceptions.stars_exposed_with_credentials,
+        ("[https://b.x], methods: [GET]", '[https://b.x], methods: [GET], exposeHeaders: ["*"], credentials: [cookie]'),
+        "E policy.yaml:44:100: CX010 `*` in exposeHeaders is taken literally once cookies or certificates travel; name"
+        " the headers",
     ),
     # --- overlays
     "two overlays of a tenant": Case(
@@ -308,9 +339,10 @@ CASES: Final = {
     "an overlay over plain http": Case(
         overlays.bad_origins,
         ("[https://a.example", "[http://a.example"),
-        "E acme.yaml:4:27: CX030 `http://a.example` in an overlay, which takes https alone; write https://, or drop it\n"
-        "E globex.yaml:4:27: CX030 `http://a.example` in an overlay, which takes https alone; write https://, or drop"
-        " it",
+        "E acme.yaml:4:27: CX030 `http://a.example` is not https, and an overlay takes nothing else; list the"
+        " https origin\n"
+        "E globex.yaml:4:27: CX030 `http://a.example` is not https, and an overlay takes nothing else; list the"
+        " https origin",
     ),
     "an overlay for a private address": Case(
         overlays.bad_origins,
@@ -384,8 +416,8 @@ CASES: Final = {
     "a limit by tenant where nothing names one": Case(
         change.limits_by_no_tenant,
         ("/v0/orders/{tenant}", "/v0/orders"),
-        "E policy.yaml:55:21: CX047 `per-origin` counts by tenant, and no route and no `tenants` names one; drop it from"
-        " `by`",
+        "E policy.yaml:55:21: CX047 `per-origin` counts by tenant, and no route and no `tenants` names one; drop it"
+        " from `by`",
     ),
     # --- rollout
     "a rollout that does not arrive": Case(
@@ -417,7 +449,7 @@ CASES: Final = {
     "a lockdown that does not last": Case(
         change.lockdowns_of_no_duration,
         ("maxDuration: 8h", "maxDuration: 0s"),
-        "E policy.yaml:64:44: CX047 lockdown.maxDuration `0s` lets no lockdown last; write how long one may, such as 8h",
+        "E policy.yaml:64:44: CX047 lockdown.maxDuration `0s` lets no lockdown last; say how long one may, such as 8h",
     ),
 }
 
@@ -530,7 +562,7 @@ def test_a_policy_of_unknown_names_is_linted_to_the_end(lint: Callable[..., list
     text = """
     exceptions:
       EX-1:
-        grant: {resourceGroups: [nothing], origins: ["null", "*"], methods: [GET], versions: [v1], credentials: [cookie]}
+        grant: {resourceGroups: [nothing], origins: ["null", "*"], methods: [GET], versions: [v1]}
         from: 2026-11-01T00:00:00Z
         until: 2026-11-02T00:00:00Z
         reason: none
