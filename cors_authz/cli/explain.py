@@ -107,10 +107,9 @@ def _request(check_request: Path | None, words: CurlWords) -> Given:
     if words.url not in {"", "-"}:
         return Given(read_curl(words), {})
     _demand_alone(words._replace(url=""), "standard input")
-    stream = click.get_binary_stream("stdin")
     if sys.stdin.isatty() and not words.url:
         raise click.UsageError("no request is given; write a URL, --check-request FILE, or a JSON object on stdin")
-    return read_json(read_bounded(stream))
+    return read_json(read_bounded(sys.stdin.buffer))
 
 
 def _demand_alone(words: CurlWords, where: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from cors_authz.envoy.bootstrap import Address
@@ -123,6 +124,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], upstream: Upstream) -> None:
         super().__init__(address, _Handler)
         self.upstream = upstream
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
+        """Tell of our own faults only: that Envoy resets a connection when its client goes is none."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -21,7 +21,8 @@ _NEVER_WRAP: Final = 1_000_000
 
 # What reads as text without quotes, wherever it stands. The look-ahead names what YAML 1.2 reads as something else.
 _PLAIN: Final = re.compile(
-    r"(?!(?:null|true|false)$|[-+]?(?:[0-9]|\.[0-9]|\.inf|\.nan))(?i:[a-z0-9/_.])(?:[\w./@+()$^!-]|:(?=[^\s])|[ ](?![#\s]))*"
+    r"(?!(?:null|true|false)$|[-+]?(?:[0-9]|\.[0-9]|\.inf|\.nan))(?i:[a-z0-9/_.])"
+    r"(?:[\w./@+()$^!-]|:(?=[^\s])|[ ](?![#\s]))*"
 )
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*$", re.MULTILINE)
 

@@ -444,7 +444,7 @@ def _key(attribute: str) -> str:
 class Shape(BaseModel):
     """An object of the policy language: its keys are known, and so are the rules between them."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=_key)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=_key, defer_build=True)
 
     term: ClassVar[str]
     """What such an object is called, with its article."""

@@ -31,7 +31,8 @@ def test_what_decides_calls_nothing_impure(path: Path) -> None:
 
 def test_a_module_that_is_not_pure_would_be_found() -> None:
     """The test above can fail: the edge reads the clock."""
-    calls = (node for node in ast.walk(ast.parse((PACKAGE / "edge/clock.py").read_text())) if isinstance(node, ast.Call))
+    clock = ast.parse((PACKAGE / "edge/clock.py").read_text())
+    calls = (node for node in ast.walk(clock) if isinstance(node, ast.Call))
     assert [ast.unparse(call) for call in calls if _name(call.func) in IMPURE_CALLS]
 
 

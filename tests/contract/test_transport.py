@@ -36,10 +36,12 @@ class Running(NamedTuple):
     address: str
 
     def call(self, method: str, message: bytes) -> bytes:
-        answer: bytes = self.channel.unary_unary(method)(message, timeout=TIMEOUT)
-        return answer
+        """Call a method with bytes, and give those of its answer."""
+        unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(method)
+        return unary(message, timeout=TIMEOUT)
 
     def status_of(self, name: str) -> HealthCheckResponse.ServingStatus:
+        """Ask for the health of something by its name."""
         raw = self.call(HEALTH_CHECK_METHOD, HealthCheckRequest(service=name).SerializeToString())
         return HealthCheckResponse.FromString(raw).status
 
@@ -75,13 +77,13 @@ def test_checks_that_run_at_once_get_their_own_answers(running: Running) -> None
 def test_another_method_is_unimplemented(running: Running, method: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         running.call(method, b"")
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_message_above_the_bound_is_refused_and_the_next_one_is_answered(running: Running) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         running.call(CHECK_METHOD, bytes(MAX_MESSAGE_BYTES + 1))
-    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert running.call(CHECK_METHOD, b"ab") == b"ba"
 
 
@@ -104,17 +106,18 @@ def test_the_policy_has_a_health_of_its_own(running: Running) -> None:
 def test_the_health_of_an_unknown_service_is_not_found(running: Running) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         running.status_of("someone.else")
-    assert raised.value.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_garbage_for_health_is_an_invalid_argument(running: Running) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         running.call(HEALTH_CHECK_METHOD, b"\xff\xff")
-    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_watcher_is_told_each_change_once(running: Running) -> None:
-    watch = running.channel.unary_stream(HEALTH_WATCH_METHOD)(b"", timeout=TIMEOUT)
+    stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = running.channel.unary_stream(HEALTH_WATCH_METHOD)
+    watch = stream(b"", timeout=TIMEOUT)
     statuses = (HealthCheckResponse.FromString(raw).status for raw in watch)
     assert next(statuses) == HealthCheckResponse.SERVING
     running.health.say("", serving=True)
@@ -124,7 +127,8 @@ def test_a_watcher_is_told_each_change_once(running: Running) -> None:
 
 
 def test_watchers_do_not_starve_checks(running: Running) -> None:
-    watches = [running.channel.unary_stream(HEALTH_WATCH_METHOD)(b"", timeout=TIMEOUT) for _ in range(40)]
+    stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = running.channel.unary_stream(HEALTH_WATCH_METHOD)
+    watches = [stream(b"", timeout=TIMEOUT) for _ in range(40)]
     assert running.call(CHECK_METHOD, b"ab") == b"ba"
     for watch in watches:
         watch.cancel()
@@ -161,7 +165,8 @@ def test_a_check_under_way_is_answered_while_the_server_drains() -> None:
     health = Health()
     server = Server(check, health, threads=1)
     with grpc.insecure_channel(server.listen("127.0.0.1:0")) as channel, ThreadPoolExecutor(1) as pool:
-        answer = channel.unary_unary(CHECK_METHOD).future(b"x", timeout=TIMEOUT)
+        unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK_METHOD)
+        answer = unary.future(b"x", timeout=TIMEOUT)
         began.wait(TIMEOUT)
         drained = pool.submit(server.drain, 0, TIMEOUT, lambda _: None)
         may_end.set()

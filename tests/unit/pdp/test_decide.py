@@ -1,0 +1,554 @@
+"""Decide: the table of what happens to a request, row by row, and which of two objections answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from cors_authz.fetch.request import Request
+from cors_authz.pdp.decide import CHECKS, refuse_unread
+from cors_authz.pdp.decision import Decision, Objection, Outcome, Reason
+from cors_authz.pdp.readings import TokenReading, TokenState
+from cors_authz.pdp.reasons import WORDS, mend_of
+from tests.deciding import IDENTITY, ask, compiled, decided, preflight, token
+
+WEB = "https://web.example"
+EVIL = "https://evil.example"
+
+POLICY = compiled(
+    IDENTITY
+    + """
+originGroups:
+  web: {origins: ["https://web.example"], trust: high}
+  anyone: {any: true}
+resourceGroups:
+  internal:
+    match: [{hosts: [internal.example]}]
+    allow:
+    - {origins: [web], methods: [GET, POST], headers: [content-type], credentials: [cookie]}
+  proven:
+    match: [{hosts: [proven.example]}]
+    browserOnly: true
+    protocols: [http, websocket]
+    allow: []
+  confidential:
+    match: [{hosts: [confidential.example]}]
+    sensitivity: confidential
+    allow:
+    - {origins: [web], methods: [POST]}
+  restricted:
+    match: [{hosts: [restricted.example]}]
+    sensitivity: restricted
+    allow: []
+  public:
+    match: [{hosts: [public.example]}]
+    sensitivity: public
+    allow:
+    - {origins: [anyone]}
+  live:
+    match: [{hosts: [live.example]}]
+    protocols: [websocket]
+    allow:
+    - {origins: [web], credentials: [cookie]}
+  tools:
+    match: [{hosts: [tools.example]}]
+    protocols: [mcp]
+    allow:
+    - {origins: [web], credentials: [bearer]}
+  rpc:
+    match: [{hosts: [rpc.example]}]
+    protocols: [grpc]
+    allow: []
+  stars:
+    match: [{hosts: [stars.example]}]
+    allow:
+    - {origins: [web], methods: ["*"], headers: ["*"]}
+  opened:
+    match: [{hosts: [opened.example]}]
+    allow:
+    - {origins: [web], methods: ["*"], headers: ["*"], credentials: [bearer]}
+"""
+)
+
+
+class Case(NamedTuple):
+    """A request, and its outcome, reason and status."""
+
+    request: Request
+    then: tuple[Outcome, Reason, int]
+
+
+def allow(reason: Reason) -> tuple[Outcome, Reason, int]:
+    return (Outcome.ALLOW, reason, 0)
+
+
+def deny(reason: Reason, status: int = 403) -> tuple[Outcome, Reason, int]:
+    return (Outcome.DENY, reason, status)
+
+
+def preflight_deny(reason: Reason, status: int = 403) -> tuple[Outcome, Reason, int]:
+    return (Outcome.PREFLIGHT_DENY, reason, status)
+
+
+PREFLIGHT_ALLOW = (Outcome.PREFLIGHT_ALLOW, Reason.PREFLIGHT_ALLOWED, 204)
+
+IMAGE = {"sec_fetch_mode": "no-cors", "sec_fetch_dest": "image"}
+LINK = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+SCRIPT = {"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"}
+
+ROWS = {
+    "its own page": Case(
+        ask("POST https://restricted.example/", sec_fetch_site="same-origin"), allow(Reason.SAME_ORIGIN)
+    ),
+    "its own page by Origin": Case(
+        ask("POST https://restricted.example/", origin="https://restricted.example"), allow(Reason.SAME_ORIGIN)
+    ),
+    "its own page without a referrer": Case(
+        ask("POST https://restricted.example/", origin="null", sec_fetch_site="same-origin"), allow(Reason.SAME_ORIGIN)
+    ),
+    "no browser": Case(ask("POST https://restricted.example/"), allow(Reason.NOT_A_BROWSER)),
+    "no browser writes where only browsers may": Case(
+        ask("POST https://proven.example/"), deny(Reason.BROWSER_PROOF_MISSING)
+    ),
+    "no browser reads where only browsers may write": Case(
+        ask("GET https://proven.example/"), allow(Reason.NOT_A_BROWSER)
+    ),
+    "no browser opens a WebSocket where only browsers may": Case(
+        ask("GET https://proven.example/", upgrade="websocket"), deny(Reason.BROWSER_PROOF_MISSING)
+    ),
+    "a browser writes where only browsers may": Case(
+        ask("POST https://proven.example/", sec_fetch_site="none"), allow(Reason.SAME_ORIGIN)
+    ),
+    "a rule decides": Case(ask("POST https://internal.example/", origin=WEB), allow(Reason.RULE_ALLOWED)),
+    "a rule decides for anyone": Case(ask("GET https://public.example/", origin=EVIL), allow(Reason.RULE_ALLOWED)),
+    "a rule decides for null": Case(ask("GET https://public.example/", origin="null"), allow(Reason.RULE_ALLOWED)),
+    "no rule, a read": Case(ask("GET https://internal.example/", origin=EVIL), allow(Reason.UNLISTED_READ)),
+    "no rule, HEAD": Case(ask("HEAD https://internal.example/", origin=EVIL), allow(Reason.UNLISTED_READ)),
+    "no rule, a read where reads are denied": Case(
+        ask("GET https://confidential.example/", origin=EVIL), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "listed without the method, a read where reads are denied": Case(
+        ask("GET https://confidential.example/", origin=WEB), deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a read without an origin": Case(
+        ask("GET https://internal.example/", sec_fetch_site="cross-site", **SCRIPT), allow(Reason.UNLISTED_READ)
+    ),
+    "a read without an origin where reads are denied": Case(
+        ask("GET https://confidential.example/", sec_fetch_site="same-site", **SCRIPT), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "no rule, a write": Case(ask("POST https://internal.example/", origin=EVIL), deny(Reason.ORIGIN_NOT_ALLOWED)),
+    "no rule, a write to a public group": Case(
+        ask("POST https://public.example/", origin=EVIL), deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "no rule, QUERY": Case(ask("QUERY https://internal.example/", origin=EVIL), deny(Reason.ORIGIN_NOT_ALLOWED)),
+    "no rule, a write by an override": Case(
+        ask("GET https://internal.example/?_method=DELETE", origin=EVIL), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "listed, another method": Case(
+        ask("DELETE https://internal.example/", origin=WEB), deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "listed, another method by an override": Case(
+        ask("POST https://internal.example/", origin=WEB, x_http_method_override="DELETE"),
+        deny(Reason.METHOD_NOT_ALLOWED),
+    ),
+    "a write of a sibling": Case(
+        ask("POST https://internal.example/", origin=EVIL, sec_fetch_site="same-site"), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "a write of another site without an origin": Case(
+        ask("POST https://internal.example/", sec_fetch_site="cross-site"), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "null reads": Case(ask("GET https://internal.example/", origin="null"), deny(Reason.ORIGIN_NOT_ALLOWED)),
+    "null writes": Case(ask("POST https://internal.example/", origin="null"), deny(Reason.ORIGIN_NOT_ALLOWED)),
+    "a foreign origin that says same-origin": Case(
+        ask("POST https://internal.example/", origin=EVIL, sec_fetch_site="same-origin"),
+        deny(Reason.ORIGIN_NOT_ALLOWED),
+    ),
+    "OPTIONS that is no preflight": Case(
+        ask("OPTIONS https://internal.example/", origin=EVIL), allow(Reason.UNLISTED_READ)
+    ),
+    "OPTIONS that is no preflight where reads are denied": Case(
+        ask("OPTIONS https://confidential.example/", origin=EVIL), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "OPTIONS of no browser": Case(ask("OPTIONS https://confidential.example/"), allow(Reason.NOT_A_BROWSER)),
+    "a link": Case(
+        ask("GET https://confidential.example/", sec_fetch_site="cross-site", **LINK),
+        allow(Reason.UNLISTED_NAVIGATION),
+    ),
+    "a link where navigations are denied": Case(
+        ask("GET https://restricted.example/", sec_fetch_site="same-site", **LINK),
+        deny(Reason.NAVIGATION_NOT_ALLOWED),
+    ),
+    "an image of a public group": Case(
+        ask("GET https://public.example/", sec_fetch_site="cross-site", **IMAGE), allow(Reason.UNLISTED_EMBED)
+    ),
+    "an image on the same site": Case(
+        ask("GET https://internal.example/", sec_fetch_site="same-site", **IMAGE), allow(Reason.UNLISTED_EMBED)
+    ),
+    "an image on another site": Case(
+        ask("GET https://internal.example/", sec_fetch_site="cross-site", **IMAGE), deny(Reason.EMBED_NOT_ALLOWED)
+    ),
+    "an image on a site that is none": Case(
+        ask("GET https://internal.example/", sec_fetch_site="same-site,same-site", **IMAGE),
+        deny(Reason.EMBED_NOT_ALLOWED),
+    ),
+    "an image where embeds are denied": Case(
+        ask("GET https://confidential.example/", sec_fetch_site="same-site", **IMAGE), deny(Reason.EMBED_NOT_ALLOWED)
+    ),
+    "an image with an origin is a read": Case(
+        ask("GET https://internal.example/", origin=EVIL, sec_fetch_site="cross-site", **IMAGE),
+        allow(Reason.UNLISTED_READ),
+    ),
+    "a malformed origin": Case(ask("GET https://public.example/", origin=f"{WEB}/"), deny(Reason.ORIGIN_MALFORMED)),
+    "two origins": Case(ask("GET https://internal.example/", origin=f"{WEB},{WEB}"), deny(Reason.ORIGIN_MALFORMED)),
+    "a malformed origin in a preflight": Case(
+        preflight("GET https://internal.example/", f"{WEB}/"), preflight_deny(Reason.ORIGIN_MALFORMED)
+    ),
+    "a WebSocket of a listed origin": Case(
+        ask("GET https://live.example/", origin=WEB, upgrade="websocket"), allow(Reason.RULE_ALLOWED)
+    ),
+    "a WebSocket of another origin": Case(
+        ask("GET https://live.example/", origin=EVIL, upgrade="websocket"), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "a WebSocket of another site without an origin": Case(
+        ask("GET https://live.example/", sec_fetch_site="cross-site", upgrade="websocket"),
+        deny(Reason.ORIGIN_NOT_ALLOWED),
+    ),
+    "a WebSocket of no browser": Case(
+        ask("GET https://live.example/", upgrade="websocket"), allow(Reason.NOT_A_BROWSER)
+    ),
+    "a WebSocket to a group without": Case(
+        ask("GET https://internal.example/", origin=WEB, upgrade="websocket"), deny(Reason.PROTOCOL_NOT_SERVED)
+    ),
+    "plain HTTP to a group of WebSockets": Case(
+        ask("GET https://live.example/", origin=WEB), deny(Reason.PROTOCOL_NOT_SERVED)
+    ),
+    "gRPC to a group of HTTP": Case(
+        ask("POST https://internal.example/", content_type="application/grpc"), deny(Reason.PROTOCOL_NOT_SERVED)
+    ),
+    "gRPC to its group": Case(
+        ask("POST https://rpc.example/", content_type="application/grpc"), allow(Reason.NOT_A_BROWSER)
+    ),
+    "MCP is plain HTTP": Case(ask("POST https://tools.example/", origin=WEB), allow(Reason.RULE_ALLOWED)),
+    "MCP refuses a read of another origin": Case(
+        ask("GET https://tools.example/", origin=EVIL), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "MCP refuses a read of another site without an origin": Case(
+        ask("GET https://tools.example/", sec_fetch_site="cross-site", **SCRIPT), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "a preflight": Case(preflight("POST https://internal.example/", WEB, "content-type"), PREFLIGHT_ALLOW),
+    "a preflight without headers": Case(preflight("POST https://internal.example/", WEB), PREFLIGHT_ALLOW),
+    "a preflight for HEAD": Case(preflight("HEAD https://internal.example/", WEB), PREFLIGHT_ALLOW),
+    "a preflight of another origin": Case(
+        preflight("POST https://internal.example/", EVIL), preflight_deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "a preflight of another origin for a read": Case(
+        preflight("GET https://internal.example/", EVIL), preflight_deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "a preflight of the own origin": Case(
+        preflight("POST https://internal.example/", "https://internal.example"),
+        preflight_deny(Reason.ORIGIN_NOT_ALLOWED),
+    ),
+    "a preflight of null": Case(
+        preflight("GET https://internal.example/", "null"), preflight_deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "a preflight for another method": Case(
+        preflight("DELETE https://internal.example/", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a preflight for a method in lower case": Case(
+        preflight("post https://internal.example/", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a preflight for no method": Case(
+        preflight(" https://stars.example/", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a preflight for a forbidden method": Case(
+        preflight("TRACE https://stars.example/", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a preflight for a forbidden method behind an override": Case(
+        preflight("TRACE https://stars.example/?_method=GET", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a preflight for two methods behind an override": Case(
+        preflight("GET,PUT https://stars.example/?_method=GET", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a preflight for any method": Case(preflight("PURGE https://stars.example/", WEB), PREFLIGHT_ALLOW),
+    "a preflight for another header": Case(
+        preflight("POST https://internal.example/", WEB, "content-type", "x-a"),
+        preflight_deny(Reason.HEADER_NOT_ALLOWED),
+    ),
+    "a preflight for a header that is no token": Case(
+        preflight("POST https://stars.example/", WEB, "x a"), preflight_deny(Reason.HEADER_NOT_ALLOWED)
+    ),
+    "a preflight for any header": Case(preflight("POST https://stars.example/", WEB, "x-a"), PREFLIGHT_ALLOW),
+    "a star does not cover Authorization": Case(
+        preflight("POST https://stars.example/", WEB, "authorization", "x-a"),
+        preflight_deny(Reason.HEADER_NOT_ALLOWED),
+    ),
+    "bearer beside a star does": Case(
+        preflight("POST https://opened.example/", WEB, "authorization", "x-a"), PREFLIGHT_ALLOW
+    ),
+    "bearer covers Authorization": Case(
+        preflight("POST https://tools.example/", WEB, "authorization"), PREFLIGHT_ALLOW
+    ),
+    "an unknown host": Case(ask("GET https://other.example/"), deny(Reason.HOST_UNKNOWN, 421)),
+    "an unknown host in a preflight": Case(
+        preflight("GET https://other.example/", WEB), preflight_deny(Reason.HOST_UNKNOWN, 421)
+    ),
+    "a host with a final dot": Case(ask("GET https://internal.example./"), deny(Reason.HOST_UNKNOWN, 421)),
+    "an ambiguous path": Case(ask("GET https://internal.example/a/../b"), deny(Reason.PATH_AMBIGUOUS, 400)),
+    "two slashes": Case(ask("GET https://internal.example//"), deny(Reason.PATH_AMBIGUOUS, 400)),
+    "an encoded slash": Case(ask("GET https://internal.example/a%2fb"), deny(Reason.PATH_AMBIGUOUS, 400)),
+    "no path, as CONNECT has none": Case(ask("CONNECT https://internal.example"), deny(Reason.REQUEST_MALFORMED, 400)),
+    "no method": Case(ask(" https://internal.example/"), deny(Reason.REQUEST_MALFORMED, 400)),
+    "a forbidden override": Case(
+        ask("GET https://internal.example/", x_http_method="CONNECT"), deny(Reason.METHOD_OVERRIDE_FORBIDDEN, 400)
+    ),
+    "CONNECT with a path of a listed origin": Case(
+        ask("CONNECT https://stars.example/", origin=WEB), deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
+def test_what_happens_to_a_request(case: Case) -> None:
+    decision = decided(POLICY, case.request)
+    assert (decision.outcome, decision.reason, decision.status) == case.then
+
+
+def test_an_encoded_slash_is_data_where_the_group_says_so() -> None:
+    policy = compiled("""
+resourceGroups:
+  packages: {match: [{hosts: [a.example], paths: ["/p/*"]}], encodedSlashes: opaque, allow: []}
+  rest: {match: [{hosts: [a.example]}], allow: []}
+""")
+    reasons = {path: decided(policy, ask(f"GET https://a.example{path}")).reason for path in ("/p/a%2Fb", "/q/a%2Fb")}
+    assert reasons == {"/p/a%2Fb": Reason.NOT_A_BROWSER, "/q/a%2Fb": Reason.PATH_AMBIGUOUS}
+
+
+# --- the order of the objections ----------------------------------------------------------------------------------
+
+ORDERED = compiled(
+    IDENTITY
+    + """
+tenants: {claim: tid}
+guards:
+  signed-in: {authenticated: true, provider: main}
+  clerk: {anyRole: [clerk], provider: main}
+  office: {sourceIn: [10.0.0.0/8], onFail: {status: 404}}
+originGroups:
+  web: {origins: ["https://web.example"], trust: high}
+sensitivityClasses:
+  watched: {like: internal, guards: [signed-in]}
+resourceGroups:
+  api:
+    match: [{hosts: ["{tenant}.api.example"], paths: ["/{version}/**"]}]
+    versions: {v1: {sunset: 2026-01-01}, v2: {}, v3: {sunset: 2027-06-01}}
+    sensitivity: watched
+    guards: [clerk]
+    browserOnly: true
+    allow:
+    - {origins: [web], methods: [GET, POST], credentials: [bearer], guards: [office], contentTypes: [application/json]}
+"""
+)
+GOOD = {"origin": WEB, "content_type": "application/json"}
+CLERK = token(tid="acme", roles=["clerk"])
+NO_CLERK = token(tid="acme", roles=["guest"])
+OTHER_TENANT = token(tid="globex", roles=["clerk"])
+NO_TOKEN = TokenReading(TokenState.MISSING, {})
+
+PAIRS: dict[str, tuple[Request, TokenReading, Reason]] = {
+    "path before host": (ask("POST https://other.example/../", **GOOD), CLERK, Reason.PATH_AMBIGUOUS),
+    "override before host": (
+        ask("POST https://other.example/?_method=TRACE", **GOOD),
+        CLERK,
+        Reason.METHOD_OVERRIDE_FORBIDDEN,
+    ),
+    "path before override": (
+        ask("POST https://acme.api.example//?_method=TRACE", **GOOD),
+        CLERK,
+        Reason.PATH_AMBIGUOUS,
+    ),
+    "host before group": (ask("POST https://other.example/", **GOOD), CLERK, Reason.HOST_UNKNOWN),
+    "group before origin": (ask("POST https://acme.api.example/", origin="x"), CLERK, Reason.NO_RESOURCE_GROUP),
+    "version before tenant": (
+        ask("POST https://acme.api.example/v9/a", **GOOD),
+        OTHER_TENANT,
+        Reason.VERSION_UNKNOWN,
+    ),
+    "version before origin": (ask("POST https://acme.api.example/v9/a", origin="x"), CLERK, Reason.VERSION_UNKNOWN),
+    "tenant before protocol": (
+        ask("GET https://acme.api.example/v2/a", origin=WEB, upgrade="websocket"),
+        OTHER_TENANT,
+        Reason.TENANT_MISMATCH,
+    ),
+    "tenant before retired version": (
+        ask("POST https://acme.api.example/v1/a", **GOOD),
+        OTHER_TENANT,
+        Reason.TENANT_MISMATCH,
+    ),
+    "malformed origin before protocol": (
+        ask("GET https://acme.api.example/v2/a", origin="x", upgrade="websocket"),
+        CLERK,
+        Reason.ORIGIN_MALFORMED,
+    ),
+    "protocol before origin": (
+        ask("GET https://acme.api.example/v2/a", origin=EVIL, upgrade="websocket"),
+        CLERK,
+        Reason.PROTOCOL_NOT_SERVED,
+    ),
+    "origin before retired version": (
+        ask("POST https://acme.api.example/v1/a", origin=EVIL),
+        CLERK,
+        Reason.ORIGIN_NOT_ALLOWED,
+    ),
+    "method before retired version": (
+        ask("DELETE https://acme.api.example/v1/a", **GOOD),
+        CLERK,
+        Reason.METHOD_NOT_ALLOWED,
+    ),
+    "retired version before browser proof": (
+        ask("POST https://acme.api.example/v1/a"),
+        CLERK,
+        Reason.VERSION_RETIRED,
+    ),
+    "retired version before content type": (
+        ask("POST https://acme.api.example/v1/a", origin=WEB, content_type="text/plain"),
+        CLERK,
+        Reason.VERSION_RETIRED,
+    ),
+    "browser proof before guards": (
+        ask("POST https://acme.api.example/v2/a"),
+        NO_TOKEN,
+        Reason.BROWSER_PROOF_MISSING,
+    ),
+    "content type before guards": (
+        ask("POST https://acme.api.example/v2/a", origin=WEB, content_type="text/plain"),
+        NO_TOKEN,
+        Reason.CONTENT_TYPE_NOT_ALLOWED,
+    ),
+    "the class's guard before the group's": (
+        ask("POST https://acme.api.example/v2/a", **GOOD),
+        NO_TOKEN,
+        Reason.TOKEN_MISSING,
+    ),
+    "the group's guard before the rule's": (
+        ask("POST https://acme.api.example/v2/a", **GOOD),
+        NO_CLERK,
+        Reason.ROLE_MISSING,
+    ),
+    "the rule's guard last": (
+        ask("POST https://acme.api.example/v2/a", **GOOD),
+        CLERK,
+        Reason.SOURCE_NOT_ALLOWED,
+    ),
+    "and nothing is left": (
+        ask("POST https://acme.api.example/v3/a", source="10.1.2.3", **GOOD),
+        CLERK,
+        Reason.RULE_ALLOWED,
+    ),
+    "a preflight of a retired version passes": (
+        preflight("POST https://acme.api.example/v1/a", WEB),
+        NO_TOKEN,
+        Reason.PREFLIGHT_ALLOWED,
+    ),
+    "a rule's guard is not asked of whom no rule admits": (
+        ask("GET https://acme.api.example/v2/a", sec_fetch_site="same-origin"),
+        CLERK,
+        Reason.SAME_ORIGIN,
+    ),
+    "an unlisted read meets the guards without its token": (
+        ask("GET https://acme.api.example/v2/a", origin=EVIL),
+        CLERK,
+        Reason.TOKEN_MISSING,
+    ),
+}
+
+
+@pytest.mark.parametrize(("request_", "reading", "then"), PAIRS.values(), ids=PAIRS)
+def test_of_two_objections_the_earlier_answers(request_: Request, reading: TokenReading, then: Reason) -> None:
+    assert decided(ORDERED, request_, {"main": reading}).reason is then
+
+
+def test_the_order_of_the_checks_is_the_order_of_the_reference() -> None:
+    assert [check.name for check in CHECKS] == [
+        "request",
+        "host",
+        "resource group",
+        "version",
+        "tenant",
+        "origin",
+        "protocol",
+        "preflight",
+        "allow rule",
+        "read",
+        "embed",
+        "navigation",
+        "retired version",
+        "browser proof",
+        "content type",
+        "guards",
+    ]
+
+
+SUNSET = 1_780_272_000.0 + 31_536_000 - 0  # 2027-06-01T00:00:00Z
+
+
+def test_a_version_retires_at_the_instant_of_its_sunset() -> None:
+    request = ask("GET https://acme.api.example/v3/a", sec_fetch_site="none")
+    tokens = {"main": CLERK}
+    before, at = (decided(ORDERED, request, tokens, now).reason for now in (SUNSET - 0.001, SUNSET))
+    assert (before, at) == (Reason.SAME_ORIGIN, Reason.VERSION_RETIRED)
+
+
+# --- shadow -------------------------------------------------------------------------------------------------------
+
+
+def test_shadow_is_the_groups_own_where_a_route_matches_and_the_policys_where_none_does() -> None:
+    policy = compiled("""
+defaults: {mode: shadow}
+resourceGroups:
+  watched: {match: [{hosts: [watched.example], paths: ["/a"]}], allow: []}
+  strict: {match: [{hosts: [strict.example]}], mode: enforce, allow: []}
+""")
+    urls = ("watched.example/a", "watched.example/b", "strict.example/", "other.example/")
+    shadows = {url: decided(policy, ask(f"POST https://{url}", origin=EVIL)).shadow for url in urls}
+    assert shadows == {
+        "watched.example/a": True,
+        "watched.example/b": True,
+        "strict.example/": False,
+        "other.example/": True,
+    }
+    preflights = {url: decided(policy, preflight(f"PUT https://{url}", EVIL)).shadow for url in urls}
+    assert preflights == shadows
+
+
+# --- without facts ------------------------------------------------------------------------------------------------
+
+UNREAD = {
+    Reason.REQUEST_MALFORMED: Decision(Outcome.DENY, Reason.REQUEST_MALFORMED, 400, None),
+    Reason.POLICY_UNAVAILABLE: Decision(Outcome.ERROR, Reason.POLICY_UNAVAILABLE, 503, None),
+    Reason.INTERNAL_ERROR: Decision(Outcome.ERROR, Reason.INTERNAL_ERROR, 503, None),
+}
+
+
+@pytest.mark.parametrize(("reason", "then"), UNREAD.items(), ids=[reason.value for reason in UNREAD])
+def test_refuse_unread(reason: Reason, then: Decision) -> None:
+    assert refuse_unread(reason) == then
+
+
+STATUSES = {
+    400: {Reason.PATH_AMBIGUOUS, Reason.REQUEST_MALFORMED, Reason.METHOD_OVERRIDE_FORBIDDEN},
+    401: {Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED, Reason.TOKEN_TOO_OLD},
+    404: {Reason.VERSION_UNKNOWN},
+    410: {Reason.VERSION_RETIRED},
+    415: {Reason.CONTENT_TYPE_NOT_ALLOWED},
+    421: {Reason.HOST_UNKNOWN},
+    503: {Reason.POLICY_UNAVAILABLE, Reason.KEYS_UNAVAILABLE, Reason.INTERNAL_ERROR},
+}
+
+
+@pytest.mark.parametrize("reason", Reason, ids=[reason.value for reason in Reason])
+def test_every_reason_has_its_status_and_its_words(reason: Reason) -> None:
+    status = next((status for status, reasons in STATUSES.items() if reason in reasons), 403)
+    assert Objection(reason).status == status
+    assert WORDS[reason].title
+    assert "{" not in mend_of(Decision(Outcome.DENY, reason, status, None))
