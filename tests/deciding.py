@@ -26,6 +26,24 @@ NOW: Final = 1_800_000_000.0
 
 BUNDLE: Final = "apiVersion: cors-authz/v1\nkind: PolicyBundle\nmetadata: {name: p, revision: r1}\n"
 
+IDENTITY: Final = """
+identity:
+  jwt:
+    main:
+      issuer: https://id.example
+      audiences: [a]
+      keys: {jwksUri: "https://id.example/jwks"}
+      algorithms: [ES256]
+    staff:
+      issuer: https://sso.example
+      audiences: [a]
+      keys: {jwksUri: "https://sso.example/jwks"}
+      algorithms: [ES256]
+      from: {header: x-staff}
+  mtls: {trustDomains: [mesh.example]}
+"""
+"""Two issuers, `main` by Authorization and `staff` by a header of its own, and certificates of a mesh."""
+
 
 @cache
 def compiled(text: str, environment: str = "prod") -> CompiledPolicy:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import click
 
@@ -41,11 +43,17 @@ def check(path: Path, environment: str | None, form: str, fail_on: str, show: st
     except UnknownEnvironmentError as error:
         raise click.UsageError(str(error)) from error
     shown = [finding for finding in findings if _RANK[finding.severity] <= _SHOWN[show]]
-    click.echo(_FORMS[form](shown), nl=False)
+    click.echo(_FORMS[form](list(_below(path, shown)) if form in _OF_A_REPOSITORY else shown), nl=False)
     if form == "text":
         click.echo(_summary(findings), err=True)
     if any(_RANK[finding.severity] <= _SHOWN[fail_on] and not finding.suppressed for finding in findings):
         sys.exit(INVALID_POLICY)
+
+
+def _below(path: Path, findings: Sequence[Finding]) -> Iterator[Finding]:
+    base = path if path.is_dir() else path.parent
+    for finding in findings:
+        yield replace(finding, place=finding.place._replace(file=(base / finding.place.file).as_posix()))
 
 
 def _summary(findings: Sequence[Finding]) -> str:
@@ -83,7 +91,7 @@ def _json(findings: Sequence[Finding]) -> str:
 def _github(findings: Sequence[Finding]) -> str:
     """Write workflow commands. Spec: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
     return "".join(
-        f"::{_GITHUB[f.severity]} file={_escaped(f.place.file)},line={f.place.line},col={f.place.column},"
+        f"::{_GITHUB[f.severity]} file={_property(f.place.file)},line={f.place.line},col={f.place.column},"
         f"title={f.code}::{_escaped(f.text)}\n"
         for f in findings
     )
@@ -91,6 +99,10 @@ def _github(findings: Sequence[Finding]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _sarif(findings: Sequence[Finding]) -> str:
@@ -104,7 +116,7 @@ def _sarif(findings: Sequence[Finding]) -> str:
 
 def _result(finding: Finding) -> Mapping[str, object]:
     region = {"startLine": finding.place.line, "startColumn": finding.place.column}
-    location = {"artifactLocation": {"uri": finding.place.file}, "region": region}
+    location = {"artifactLocation": {"uri": quote(finding.place.file)}, "region": region}
     result: dict[str, object] = {
         "ruleId": finding.code,
         "level": _SARIF[finding.severity],
@@ -113,6 +125,9 @@ def _result(finding: Finding) -> Mapping[str, object]:
     }
     return result | {"suppressions": [{"kind": "inSource"}]} if finding.suppressed else result
 
+
+_OF_A_REPOSITORY: Final = frozenset({"github", "sarif"})
+"""Forms whose readers look for a file from where the command ran; elsewhere it is named from the policy on."""
 
 _FORMS: Final[Mapping[str, Callable[[Sequence[Finding]], str]]] = {
     "text": _text,

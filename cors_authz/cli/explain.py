@@ -55,7 +55,7 @@ def _one_url(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str,
 @click.command(cls=_Explain)
 @policy_option
 @environment_option
-@click.argument("url", nargs=-1, callback=_one_url)
+@click.argument("url", nargs=-1, callback=_one_url, metavar="[URL]")
 @click.option("-X", "--request", "method", default="", help="The method; without it GET, or POST with -d.")
 @click.option("-H", "--header", "headers", multiple=True, help="A header, `name: value`; repeatable.")
 @click.option("-d", "--data", "--data-raw", "--data-binary", "data", multiple=True, help="A body, as curl sends it.")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
 from cors_authz.cli.policy_option import INVALID_POLICY
-from cors_authz.edge.policy_files import policy_files
+from cors_authz.edge.policy_files import PolicyFilesError, policy_files
 from cors_authz.policy.format import FormatError, format_policy
 
 _DRIFT: Final = 6
+
+
+class _Formatted(NamedTuple):
+    file: Path
+    before: str
+    after: str
 
 
 @click.command()
@@ -21,27 +27,28 @@ _DRIFT: Final = 6
 def fmt(path: Path, *, only_check: bool) -> None:
     """Write the policy at PATH in the one way: a file, a directory, or `-` for standard input to standard output.
 
-    Comments and the order of keys stay. A file that cannot be formatted without loss is left as it is (exit 3).
+    Comments and the order of keys stay. If a file cannot be formatted without loss, all are left as they are (exit 3).
     """
     if str(path) == "-":
         click.echo(_formatted("standard input", sys.stdin.read()), nl=False)
         return
-    changed = [file for file in policy_files(path) if _rewrite(file, only_check=only_check)]
-    for file in changed:
-        click.echo(f"{file}{' would change' if only_check else ''}")
+    changed = [one for one in _all_formatted(path) if one.before != one.after]
+    for one in changed:
+        click.echo(f"{one.file}{' would change' if only_check else ''}")
+        if not only_check:
+            one.file.write_bytes(one.after.encode())
     if changed and only_check:
         sys.exit(_DRIFT)
 
 
-def _rewrite(file: Path, *, only_check: bool) -> bool:
+def _all_formatted(path: Path) -> list[_Formatted]:
     try:
-        text = file.read_text(encoding="utf-8")
+        texts = {file: file.read_bytes().decode() for file in policy_files(path)}
+    except PolicyFilesError as error:
+        raise click.UsageError(str(error)) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"`{file}` cannot be read: {error}") from error
-    formatted = _formatted(str(file), text)
-    if formatted != text and not only_check:
-        file.write_text(formatted, encoding="utf-8")
-    return formatted != text
+        raise click.UsageError(f"`{path}` cannot be read: {error}") from error
+    return [_Formatted(file, text, _formatted(str(file), text)) for file, text in texts.items()]
 
 
 def _formatted(name: str, text: str) -> str:

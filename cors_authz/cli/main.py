@@ -47,5 +47,5 @@ class _Verbs(click.Group):
 def cli() -> None:
     """One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
 
-    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy.
+    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift.
     """

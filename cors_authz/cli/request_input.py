@@ -133,7 +133,7 @@ def _split_header(line: str) -> tuple[str, str | None]:
     """Split `Name: value`; `Name;` has the empty value and `Name:` takes away what curl would send, as with curl."""
     name, colon, value = line.partition(":")
     if not colon and line.endswith(";"):
-        return line[:-1].lower(), ""
+        return line[:-1], ""
     if not colon or not is_token(name.strip()):
         raise click.UsageError(f"`-H {line}` is not a header; write -H 'name: value'")
     return name.strip().lower(), value.strip(" \t") or None

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from cors_authz.policy.schema import json_schema
+from cors_authz.policy.json_schema import json_schema
 
 
 @click.command()

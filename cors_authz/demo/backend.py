@@ -20,7 +20,7 @@ API: Final = "api.localhost"
 IMAGES: Final = "images.localhost"
 
 SEEN_PATH: Final = "/seen"
-"""Where a page asks what became of an attempt, `?of=ID`: on its own host, so that its browser lets it read the answer."""
+"""Where a page asks what became of an attempt, `?of=ID`: on its own host, whose answers its browser lets it read."""
 TOKEN_PATH: Final = "/token"
 
 _SITES: Final = (SHOP, EVIL)

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from cors_authz.policy.document import MAX_FILE_BYTES, Source
+from cors_authz.policy.document import Source
+from cors_authz.policy.tree import MAX_FILE_BYTES
 
 MAX_FILES: Final = 10_000
 
@@ -26,16 +27,20 @@ def read_sources(path: Path) -> tuple[Source, ...]:
 
     Raises: PolicyFilesError if there is nothing to read, or it cannot be read.
     """
-    base = path if path.is_dir() else path.parent
-    return tuple(Source(file.relative_to(base).as_posix(), _read(file)) for file in policy_files(path))
+    files = policy_files(path)
+    base = path.parent if files == (path,) else path
+    return tuple(Source(file.relative_to(base).as_posix(), _read(file)) for file in files)
 
 
 def policy_files(path: Path) -> tuple[Path, ...]:
     """Name the files of the policy at a path, in the order of their names.
 
-    Raises: PolicyFilesError if there are none, or more than any policy has.
+    Raises: PolicyFilesError if there are none, or more than any policy has, or nobody lets us look.
     """
-    files = tuple(islice(_files(path), MAX_FILES + 1))
+    try:
+        files = tuple(islice(_files(path), MAX_FILES + 1))
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if not files:
         raise PolicyFilesError(f"`{path}` holds no policy: no file ends in .yaml; name a policy file or its directory")
     if len(files) > MAX_FILES:
@@ -44,7 +49,10 @@ def policy_files(path: Path) -> tuple[Path, ...]:
 
 
 def fingerprint(path: Path) -> tuple[tuple[str, int, int, int], ...]:
-    """Describe the files of a policy so that any change shows: name, inode, size and time of each. Never raises."""
+    """Describe the files of a policy so that any change shows: name, inode, size and time of each. Never raises.
+
+    The time is that of the inode: a copy may set back the time of the content, and mended permissions leave it alone.
+    """
     try:
         return tuple(_fingerprint(file) for file in _files(path))
     except OSError:
@@ -66,7 +74,7 @@ def _is_policy(name: str) -> bool:
 
 def _fingerprint(file: Path) -> tuple[str, int, int, int]:
     stat = file.stat()
-    return str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return str(file), stat.st_ino, stat.st_size, stat.st_ctime_ns
 
 
 def _read(file: Path) -> bytes:
@@ -74,5 +82,8 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as stream:
             return stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        reason = error.strerror
-        raise PolicyFilesError(f"`{file}` cannot be read: {reason}; check that it is there and may be read") from error
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> PolicyFilesError:
+    return PolicyFilesError(f"`{path}` cannot be read: {error.strerror}; check that it is there and may be read")

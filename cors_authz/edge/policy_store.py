@@ -75,9 +75,11 @@ class PolicyStore:
         try:
             loaded = self._load()
         except (PolicyError, PolicyFilesError, UnknownEnvironmentError) as error:
-            _log.error(
-                "the new policy is refused, revision %s stays in force:\n%s", self.active.policy.revision, error
-            )
+            _log.error("the new policy is refused, revision %s stays in force:\n%s", self.active.policy.revision, error)
+            return False
+        except Exception:  # noqa: BLE001 - what is logged in full is not hidden
+            # A fault of ours refuses the version like a mistake of its author, or health would go on to praise it.
+            _log.exception("the new policy cannot be loaded, revision %s stays in force", self.active.policy.revision)
             return False
         self.active = loaded
         self._keys.keep_only(loaded.policy.providers.values())
@@ -107,6 +109,8 @@ class PolicyStore:
             return
         for _ in watch(
             folder,
+            # A file's neighbours may be a whole file system.
+            recursive=self._path.is_dir(),
             debounce=_DEBOUNCE_MILLISECONDS,
             rust_timeout=_POLL_MILLISECONDS,
             yield_on_timeout=True,

@@ -23,7 +23,7 @@ class CheckService:
     Args:
         active: gives the policy in force.
         clock: gives the time in seconds since the epoch.
-        new_id: draws the id of a decision, 32 characters of `[0-9a-f]`.
+        new_id: draws the id of a decision, 32 characters of `[0-9a-f]`; must not raise.
         observe: is told each decision and its id once the answer is made; what it raises is logged and goes no further.
     """
 

@@ -31,5 +31,5 @@ class Settings:
                 raise SettingsError(f"listen: `{self.listen}` has no absolute path; write unix:/run/cors-authz.sock")
             return
         host, colon, port = self.listen.rpartition(":")
-        if not colon or not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the highest port
+        if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:  # noqa: PLR2004 - the highest port
             raise SettingsError(f"listen: `{self.listen}` is no address; write host:port or unix:/path")

@@ -171,6 +171,7 @@ class _Compiler:
             content_types=frozenset(model.content_types) if model.content_types else None,
             allow_private_network=model.allow_private_network,
             description=model.description or "",
+            owner=model.owner or named.owner,
             providers=tuple(_providers_read(guards)),
         )
 

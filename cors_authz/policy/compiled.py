@@ -253,6 +253,8 @@ class Rule:
     content_types: frozenset[str] | None = None
     allow_private_network: bool = False
     description: str = ""
+    owner: str = ""
+    """Who answers for the rule: the team that it names, else the owner of its group."""
     providers: tuple[str, ...] = ()
     """The providers whose tokens the guards of the rule read."""
 

@@ -10,9 +10,10 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from cors_authz.policy import schema
 from cors_authz.policy.document import Document
 from cors_authz.policy.finding import Finding, Place
+from cors_authz.policy.shape import Shape
 
 T = TypeVar("T")
-N = TypeVar("N", bound=schema.Shape)
+N = TypeVar("N", bound=Shape)
 
 BUILT_IN_ENVIRONMENTS: Final = {"prod": "prod", "staging": "staging", "dev": "dev"}
 

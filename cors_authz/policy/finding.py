@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+MAX_SHOWN_CHARACTERS: Final = 120
 
 
 class Place(NamedTuple):
@@ -55,3 +57,14 @@ class PolicyError(Exception):
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings: Sequence[Finding] = tuple(findings)
         super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+def shown(value: str) -> str:
+    """Show an author's text on one line of a terminal: cut at 120 characters, without control characters."""
+    cut = value if len(value) <= MAX_SHOWN_CHARACTERS else value[: MAX_SHOWN_CHARACTERS - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def ticked(names: Iterable[str]) -> str:
+    """Write names in backticks, with commas."""
+    return ", ".join(f"`{name}`" for name in names)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Any, Final
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
@@ -19,12 +20,16 @@ from cors_authz.policy.document import Source, read_documents
 WIDTH: Final = 120
 _NEVER_WRAP: Final = 1_000_000
 
-# What reads as text without quotes, wherever it stands. The look-ahead names what YAML 1.2 reads as something else.
+# What reads as text without quotes, wherever it stands. The look-ahead names what some YAML reads as something else.
 _PLAIN: Final = re.compile(
-    r"(?!(?:null|true|false)$|[-+]?(?:[0-9]|\.[0-9]|\.inf|\.nan))(?i:[a-z0-9/_.])"
-    r"(?:[\w./@+()$^!-]|:(?=[^\s])|[ ](?![#\s]))*"
+    r"(?!(?:null|true|false)$|[-+]?[.]?[0-9][0-9_.]*(?:e[-+]?[0-9]+)?$|[-+]?0[box][0-9a-f_]+$|[-+]?[.](?:inf|nan)$"
+    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2})"
+    r"[a-z0-9/_.](?:[\w./@+()$^!%-]|:(?=[^\s])|[ ](?![#\s]))*",
+    re.IGNORECASE,
 )
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*$", re.MULTILINE)
+_SCALAR: Final = "s"
+_BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 class FormatError(Exception):
@@ -44,6 +49,7 @@ def format_policy(name: str, text: str) -> str:
 
     Raises: FormatError for text that is no valid document, or if what the documents say, or a comment, would change.
     """
+    text = text.removeprefix(_BYTE_ORDER_MARK)
     documents, findings = read_documents((Source(name, text.encode()),))
     if findings:
         raise FormatError("\n".join(str(finding) for finding in findings))
@@ -55,44 +61,66 @@ def format_policy(name: str, text: str) -> str:
 
 
 def _comments(text: str) -> Counter[str]:
-    return Counter(match.group().strip() for match in _COMMENT.finditer(text))
+    return Counter(match.group().strip() for match in _COMMENT.finditer("".join(_outside_scalars(text))))
+
+
+def _outside_scalars(text: str) -> Iterator[str]:
+    # A `#` within a text is no comment, and what surrounds it may change.
+    done = 0
+    for token in yaml.scan(text, Loader=yaml.CSafeLoader):
+        if isinstance(token, yaml.ScalarToken):
+            begin, end = token.start_mark.index, token.end_mark.index
+            # The header of a block scalar may carry a comment.
+            begin = text.index("\n", begin) if token.style in {"|", ">"} else begin
+            yield text[done:begin] + _SCALAR
+            done = end
+    yield text[done:]
 
 
 def _dumped(text: str) -> str:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = _NEVER_WRAP
-    yaml.indent(mapping=2, sequence=2, offset=0)
+    writer = YAML()
+    writer.preserve_quotes = True
+    writer.width = _NEVER_WRAP
+    writer.brace_single_entry_mapping_in_flow_sequence = True
+    writer.indent(mapping=2, sequence=2, offset=0)
     try:
-        roots = list(yaml.load_all(text))
-    except YAMLError as error:
+        roots = list(writer.load_all(text))
+    except (YAMLError, ValueError) as error:
         raise FormatError(str(error)) from error
     out = StringIO()
-    yaml.dump_all([_settled(root, 0) for root in roots], out)
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    writer.dump_all([_laid_out(_settled(root), 0, 0) for root in roots], out)
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().removesuffix("\n").split("\n"))
 
 
-def _settled(node: Any, column: int) -> Any:  # noqa: ANN401 - a node of the YAML library
-    if isinstance(node, CommentedMap):
-        for key in list(node):
-            node[key] = _settled(node[key], column + 2)
-        _open_if_long(node, column)
-    elif isinstance(node, CommentedSeq):
-        for index, item in enumerate(list(node)):
-            node[index] = _settled(item, column + 2)
-        _open_if_long(node, column)
-    elif isinstance(node, str):
-        return _quoted(node)
-    return node
+def _settled(node: Any) -> Any:  # noqa: ANN401 - a node of the YAML library
+    if isinstance(node, CommentedMap | CommentedSeq):
+        for step in list(node) if isinstance(node, CommentedMap) else range(len(node)):
+            node[step] = _settled(node[step])
+        return node
+    return _quoted(node) if isinstance(node, str) else node
 
 
 def _quoted(text: str) -> str:
     return str(text) if _PLAIN.fullmatch(text) else DoubleQuotedScalarString(text)
 
 
-def _open_if_long(node: CommentedMap | CommentedSeq, column: int) -> None:
-    if node.fa.flow_style() and column + len("".join(_written(node))) > WIDTH:
-        node.fa.set_block_style()
+def _laid_out(node: Any, flow_column: int, block_column: int) -> Any:  # noqa: ANN401 - a node of the YAML library
+    """Open what does not fit, from the outside in: what an opened collection holds may fit on lines of its own."""
+    if not isinstance(node, CommentedMap | CommentedSeq) or _fits(node, flow_column):
+        return node
+    node.fa.set_block_style()
+    if isinstance(node, CommentedSeq):
+        for item in node:
+            _laid_out(item, block_column + 2, block_column + 2)
+    else:
+        for key, value in node.items():
+            below = block_column + (0 if isinstance(value, CommentedSeq) else 2)
+            _laid_out(value, block_column + len(f"{key}: "), below)
+    return node
+
+
+def _fits(node: CommentedMap | CommentedSeq, column: int) -> bool:
+    return bool(node.fa.flow_style()) and column + len("".join(_written(node))) <= WIDTH
 
 
 def _written(node: object) -> Iterator[str]:

@@ -1,454 +1,66 @@
-"""The shape of the policy language, v1: three kinds of documents, what each key takes, and the JSON Schema of both.
+"""The shape of the policy language, v1: three kinds of documents, and what each key takes.
 
 The models accept what a policy may say and name what it says; where names point, and whether the whole makes sense,
-is for the compiler. `json_schema` serves editors, so it also knows the grammars of origins, hosts, paths, methods and
-header names, which the loader leaves to the modules that read them and can show the right form.
+is for lint and the compiler.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
-from pydantic.alias_generators import to_camel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import Field
 
-from cors_authz.fetch.fields import (
-    FORBIDDEN_METHODS,
-    FORBIDDEN_REQUEST_HEADERS,
-    FORBIDDEN_RESPONSE_HEADERS,
-    REQUEST_ONLY_HEADERS,
-    RESPONSE_ONLY_HEADERS,
+from cors_authz.policy.forms import (
+    ABSOLUTE_PATH,
+    CLAIM_PATH,
+    CONTENT_TYPE,
+    FINDING_CODE,
+    FINDING_PLACE,
+    HTTPS_URL,
+    ISSUER,
+    MEDIA_TYPE,
+    PUBLIC_KEY,
+    QUERY_NAME,
+    REVISION,
+    SIGNATURE,
+    TENANT_PRINCIPAL,
+    TRUST_DOMAIN,
+)
+from cors_authz.policy.shape import AlgorithmsPinned, ExactlyOne, Excludes, Needs, NotEmpty, Shape
+from cors_authz.policy.values import (
+    ClaimItem,
+    ClaimValue,
+    Credentials,
+    Date,
+    Duration,
+    EnvironmentTags,
+    ExactOrigin,
+    ExceptionName,
+    Flag,
+    HostPattern,
+    Instant,
+    Listed,
+    Method,
+    Mode,
+    Name,
+    Network,
+    OriginPattern,
+    PathTemplate,
+    Percent,
+    Period,
+    Permission,
+    RequestHeader,
+    ResponseHeader,
+    SpiffeId,
+    Territory,
+    Text,
+    Token,
+    Trust,
+    VersionName,
 )
 
 API_VERSION: Final = "cors-authz/v1"
-MAX_TEXT_CHARACTERS: Final = 500
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import DictSchema, ModelSchema, NullableSchema, WithDefaultSchema
-
-T = TypeVar("T")
-
-
-# --- the forms that texts take ------------------------------------------------------------------------------------
-
-
-class Form(NamedTuple):
-    """What a text must look like: the pattern, what such a text is, and how to write one."""
-
-    pattern: str
-    noun: str
-    written: str
-
-
-def _any_case(names: Iterable[str]) -> str:
-    """Spell names so that they match in any case: JSON Schema's expressions have no flag for it."""
-    return "|".join("".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in name.lower()) for name in sorted(names))
-
-
-_TCHARS: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
-_SLOT: Final = r"\{(?:digits|alnum|hex|slug)\}"
-_ORIGIN_LABEL: Final = rf"(?:{_LABEL}|(?=[a-z0-9_{{-]*{_SLOT})(?:[a-z0-9_-]|{_SLOT})+|\{{label\}})"
-_HOST_LABEL: Final = rf"(?:{_LABEL}|[a-z0-9_-]*\{{(?:tenant|version|digits|alnum|hex|slug|label)\}}[a-z0-9_-]*)"
-_SCHEME: Final = r"(?!null$|file:|data:|blob:|about:|javascript:|wss?:)[a-z][a-z0-9+.-]{0,63}://"
-_PORT: Final = r"[1-9][0-9]{0,4}"
-_IPV6: Final = r"\[[0-9a-f:]+\]"
-_PATH_TEXT: Final = r"(?:[A-Za-z0-9._~!$&'()+,=:@-]|%[0-9A-F]{2})"
-_SEGMENT: Final = rf"(?:\*|{_PATH_TEXT}*\{{[a-z][A-Za-z0-9]{{0,31}}\}}{_PATH_TEXT}*|{_PATH_TEXT}+)"
-_DAY: Final = r"[0-9]{4}-[01][0-9]-[0-3][0-9]"
-_TIME: Final = r"T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
-_CLAIM_STEP: Final = r"[A-Za-z0-9_:/-]+"
-
-NAME: Final = Form(
-    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "a name", "lower-case letters, digits and `-`, at most 63 characters"
-)
-EXCEPTION_NAME: Final = Form(
-    r"^EX-[A-Z0-9-]{1,40}$", "the name of an exception", "`EX-`, then upper-case letters, digits and `-`"
-)
-VERSION: Final = Form(
-    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$", "a version", "letters, digits, `.`, `_` and `-`, at most 32 characters"
-)
-REVISION: Final = Form(
-    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "a revision", "letters, digits, `.`, `_` and `-`, at most 64 characters"
-)
-DURATION: Final = Form(
-    r"^(?:0s|[1-9][0-9]{0,5}(?:ms|s|m|h|d))$", "a duration", "a number and one unit (ms, s, m, h, d), or 0s for none"
-)
-DATE: Final = Form(rf"^{_DAY}(?:{_TIME})?$", "a date", "2027-06-30 (from 00:00:00Z on) or 2026-11-20T00:00:00Z, in UTC")
-INSTANT: Final = Form(rf"^{_DAY}{_TIME}$", "an instant", "2026-11-20T00:00:00Z, in UTC")
-PERCENT: Final = Form(
-    r"^(?:100(?:\.0{1,3})?|[1-9]?[0-9](?:\.[0-9]{1,3})?)%$", "a percentage", "0.1%, at most 100%, three decimals"
-)
-TOKEN: Final = Form(rf"^{_TCHARS}$", "a header or cookie name", "letters, digits and `-`")
-QUERY_NAME: Final = Form(
-    r"^[A-Za-z0-9._~-]{1,64}$", "the name of a query parameter", "letters, digits, `.`, `_`, `~` and `-`"
-)
-MEDIA_TYPE: Final = Form(
-    r"^application/[A-Za-z0-9.+;= _-]*\{version\}[A-Za-z0-9.+_-]*$",
-    "a media type with a version",
-    "application/vnd.shop.{version}+json",
-)
-CONTENT_TYPE: Final = Form(
-    r"^[a-z]+/[a-z0-9.+-]+$", "a content type", "application/json, in lower case and without parameters"
-)
-HTTPS_URL: Final = Form(r"^https://", "an https URL", "https://, then host and path")
-ISSUER: Final = Form(r"^https?://", "the URL of an issuer", "https://, as the tokens' `iss` says it")
-ABSOLUTE_PATH: Final = Form(r"^/", "an absolute path", "/etc/cors-authz/jwks.json")
-CLAIM_PATH: Final = Form(
-    rf"^{_CLAIM_STEP}(?:\.{_CLAIM_STEP})*$", "the path of a claim", "roles, or realm_access.roles within a claim"
-)
-TRUST_DOMAIN: Final = Form(r"^[a-z0-9._-]+$", "a trust domain", "mesh.shop.example, without spiffe://")
-TENANT_PRINCIPAL: Final = Form(r"^spiffe://.*\{tenant\}.*$", "a SPIFFE ID with a tenant", "spiffe://mesh/ns/{tenant}/*")
-PUBLIC_KEY: Final = Form(
-    r"^ed25519:[A-Za-z0-9_+/-]{42,44}=?$", "a public key", "ed25519: and the 32 bytes of the key in base64"
-)
-SIGNATURE: Final = Form(r"^[A-Za-z0-9_-]{86}$", "a signature", "64 bytes in base64url, without padding")
-FINDING_CODE: Final = Form(r"^CX0[0-9]{2}$", "the code of a finding", "CX012")
-FINDING_PLACE: Final = Form(
-    r"^(?:metadata|originGroups|resourceGroups|guards|exceptions|rateLimits|identity)(?:/[A-Za-z0-9-]+)*$",
-    "an object of the policy",
-    "resourceGroups/assets",
-)
-
-FORMS: Final[Mapping[str, Form]] = {
-    form.pattern: form
-    for form in (
-        NAME, EXCEPTION_NAME, VERSION, REVISION, DURATION, DATE, INSTANT, PERCENT, TOKEN, QUERY_NAME, MEDIA_TYPE,
-        CONTENT_TYPE, HTTPS_URL, ISSUER, ABSOLUTE_PATH, CLAIM_PATH, TRUST_DOMAIN, TENANT_PRINCIPAL, PUBLIC_KEY,
-        SIGNATURE, FINDING_CODE, FINDING_PLACE,
-    )
-}  # fmt: skip
-"""The forms that loading checks, by their pattern."""
-
-
-def _left_to_others(pattern: str, description: str) -> WithJsonSchema:
-    """Show a pattern to editors only: the module that reads the text says better what is wrong with it."""
-    return WithJsonSchema({"type": "string", "pattern": pattern, "description": description})
-
-
-def _shown(form: Form) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": form.pattern, "description": form.written})
-
-
-def _matching(form: Form, value: object) -> str:
-    if not isinstance(value, str):
-        raise PydanticKnownError("string_type")
-    if re.fullmatch(form.pattern, value) is None:
-        raise PydanticKnownError("string_pattern_mismatch", {"pattern": form.pattern})
-    return value
-
-
-_UNITS: Final = {
-    "ms": timedelta(milliseconds=1),
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-}
-
-
-def _duration(value: object) -> timedelta:
-    text = _matching(DURATION, value)
-    number = text.rstrip("mshd")
-    return int(number) * _UNITS[text[len(number) :]]
-
-
-def moment_of(form: Form, text: str) -> datetime | None:
-    """Read a date or an instant.
-
-    Returns: the moment in UTC; None for a text of another form and for a day that no calendar has (2026-02-30).
-    Spec: https://www.rfc-editor.org/rfc/rfc3339#section-5.6.
-    """
-    if re.fullmatch(form.pattern, text) is None:
-        return None
-    numbers = [int(number) for number in re.findall("[0-9]+", text)]
-    year, month, day, hour, minute, second = (*numbers, 0, 0, 0)[:6]
-    try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def _moment(form: Form, value: object) -> datetime:
-    moment = moment_of(form, _matching(form, value))
-    if moment is None:
-        raise PydanticKnownError("string_pattern_mismatch", {"pattern": form.pattern})
-    return moment
-
-
-def _date(value: object) -> datetime:
-    return _moment(DATE, value)
-
-
-def _instant(value: object) -> datetime:
-    return _moment(INSTANT, value)
-
-
-def _percent(value: object) -> float:
-    return float(_matching(PERCENT, value).rstrip("%"))
-
-
-_PERIODS: Final = ("1s", "1m", "1h", "1d")
-
-
-def _one_of(texts: Iterable[str], value: object) -> str:
-    if isinstance(value, str) and value in texts:
-        return value
-    raise PydanticKnownError("literal_error", {"expected": ", ".join(repr(text) for text in texts)})
-
-
-def _period(value: object) -> timedelta:
-    return _duration(_one_of(_PERIODS, value))
-
-
-def _flag(value: object) -> bool:
-    """Accept true alone: the key that is left out is the one way to say false."""
-    if value is True:
-        return True
-    raise PydanticKnownError("literal_error", {"expected": "true"})
-
-
-def _claim_value(value: object) -> str | int | bool:
-    if isinstance(value, str | int):
-        return value
-    raise PydanticKnownError("string_type")
-
-
-def _claim_item(value: object) -> str | int:
-    if isinstance(value, str | int) and not isinstance(value, bool):
-        return value
-    raise PydanticKnownError("string_type")
-
-
-def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(values)) < len(values):
-        raise PydanticCustomError("listed_twice", "listed twice")
-    return values
-
-
-# --- the types of values ------------------------------------------------------------------------------------------
-
-Name = Annotated[str, Field(pattern=NAME.pattern, description=NAME.written)]
-ExceptionName = Annotated[str, Field(pattern=EXCEPTION_NAME.pattern, description=EXCEPTION_NAME.written)]
-VersionName = Annotated[str, Field(pattern=VERSION.pattern, description=VERSION.written)]
-Token = Annotated[str, Field(pattern=TOKEN.pattern)]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
-
-Duration = Annotated[timedelta, PlainValidator(_duration), _shown(DURATION)]
-Date = Annotated[datetime, PlainValidator(_date), _shown(DATE)]
-Instant = Annotated[datetime, PlainValidator(_instant), _shown(INSTANT)]
-Percent = Annotated[float, PlainValidator(_percent), _shown(PERCENT)]
-Period = Annotated[timedelta, PlainValidator(_period), WithJsonSchema({"type": "string", "enum": list(_PERIODS)})]
-Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"const": True})]
-ClaimValue = Annotated[
-    str | int | bool, PlainValidator(_claim_value), WithJsonSchema({"type": ["string", "integer", "boolean"]})
-]
-ClaimItem = Annotated[str | int, PlainValidator(_claim_item), WithJsonSchema({"type": ["string", "integer"]})]
-
-OriginPattern = Annotated[
-    str,
-    _left_to_others(
-        rf"^{_SCHEME}(?:(?:\*\.)?{_ORIGIN_LABEL}(?:\.{_ORIGIN_LABEL})*\.?|{_IPV6})(?::(?:{_PORT}|\*))?$",
-        "scheme://host[:port] as a browser serializes it; '*.' for one or more labels, slots {digits} {alnum} {hex} "
-        "{slug} {label}, port '*'",
-    ),
-]
-ExactOrigin = Annotated[
-    str,
-    _left_to_others(
-        rf"^{_SCHEME}(?:{_LABEL}(?:\.{_LABEL})*\.?|{_IPV6})(?::{_PORT})?$",
-        "one serialized origin, no wildcard, no slot",
-    ),
-]
-HostPattern = Annotated[
-    str,
-    _left_to_others(
-        rf"^(?:(?:\*\.)?{_HOST_LABEL}(?:\.{_HOST_LABEL})*|{_IPV6})(?::{_PORT})?$",
-        "a host name; '*.' for one or more labels, {tenant} and {version} in a label; without a port: any port",
-    ),
-]
-PathTemplate = Annotated[
-    str,
-    _left_to_others(
-        rf"^/(?:(?:{_SEGMENT}/)*(?:\*\*|{_SEGMENT}))?$",
-        "segments: '**' for the rest (only last), '*' or {name} for one, {tenant} and {version} mean something",
-    ),
-]
-Method = Annotated[
-    str,
-    _left_to_others(
-        rf"^(?!(?:{_any_case(FORBIDDEN_METHODS)})$){_TCHARS}$",
-        "an HTTP method as it is sent (case-sensitive), or * for any; CONNECT, TRACE and TRACK are forbidden by Fetch",
-    ),
-]
-RequestHeader = Annotated[
-    str,
-    _left_to_others(
-        rf"^(?!(?:{_any_case(FORBIDDEN_REQUEST_HEADERS | RESPONSE_ONLY_HEADERS | {'authorization'})})$"
-        rf"|{_any_case(['proxy-'])}|{_any_case(['sec-'])}){_TCHARS}$",
-        "a request header that scripts may set; not a forbidden one, not authorization (say credentials: [bearer]); "
-        "* covers every other name",
-    ),
-]
-ResponseHeader = Annotated[
-    str,
-    _left_to_others(
-        rf"^(?!(?:{_any_case(FORBIDDEN_RESPONSE_HEADERS | REQUEST_ONLY_HEADERS)})$){_TCHARS}$",
-        "a response header that scripts may read beyond the safelist",
-    ),
-]
-SpiffeId = Annotated[
-    str,
-    _left_to_others(
-        r"^spiffe://[a-z0-9._-]+/[A-Za-z0-9._/-]+(?:\*)?$", "a SPIFFE ID; '*' at the end makes it a prefix"
-    ),
-]
-Network = Annotated[str, _left_to_others(r"^[0-9a-f.:]+/[0-9]{1,3}$", "a network, such as 10.0.0.0/8")]
-Territory = Annotated[
-    str, _left_to_others(r"^[^/ ]+(?:/.*)?$", "a host pattern, with or without the path template within it")
-]
-
-Trust = Literal["low", "medium", "high"]
-Credential = Literal["cookie", "bearer", "mtls"]
-Mode = Literal["enforce", "shadow"]
-Permission = Literal["allowed", "refused"]
-
-Listed = Annotated[tuple[T, ...], Field(min_length=1)]
-Credentials = Annotated[
-    tuple[Credential, ...],
-    AfterValidator(_distinct),
-    Field(json_schema_extra={"uniqueItems": True}),
-]
-EnvironmentTags = Annotated[
-    tuple[Name, ...], Field(min_length=1, description="the environments in which this exists; left out: all")
-]
-
-
-# --- the rules between keys ---------------------------------------------------------------------------------------
-
-
-class Objection(NamedTuple):
-    """What a rule says of an object: the key at fault (none: the object itself) and the sentence after its name."""
-
-    key: str | None
-    text: str
-
-
-class Rule(Protocol):
-    """What the keys of one object demand of each other: said to the author, and said in JSON Schema."""
-
-    def objections(self, keys: Mapping[str, object], term: str) -> Iterator[Objection]:
-        """Say what is wrong with an object that has these keys; `term` is what such an object is called."""
-
-    def schema(self) -> JsonSchemaValue:
-        """Say the same in JSON Schema."""
-
-
-def ticked(names: Iterable[str]) -> str:
-    """Write names in backticks, with commas."""
-    return ", ".join(f"`{name}`" for name in names)
-
-
-class ExactlyOne(NamedTuple):
-    """One of the keys, and no other of them."""
-
-    keys: tuple[str, ...]
-
-    def objections(self, keys: Mapping[str, object], term: str) -> Iterator[Objection]:
-        """See `Rule`."""
-        present = [key for key in keys if key in self.keys]
-        if not present:
-            yield Objection(None, f"has none of {ticked(self.keys)}; {term} has exactly one of them")
-        for other in present[1:]:
-            yield Objection(other, f"has `{other}` beside `{present[0]}`; {term} has one of them: leave one out")
-
-    def schema(self) -> JsonSchemaValue:
-        """See `Rule`."""
-        return {"oneOf": [{"required": [key]} for key in self.keys]}
-
-
-class Excludes(NamedTuple):
-    """A key that is not written beside some others."""
-
-    key: str
-    others: tuple[str, ...]
-
-    def objections(self, keys: Mapping[str, object], term: str) -> Iterator[Objection]:
-        """See `Rule`."""
-        if self.key in keys:
-            for other in keys:
-                if other in self.others:
-                    yield Objection(other, f"has `{other}` beside `{self.key}`; {term} with `{self.key}` has none")
-
-    def schema(self) -> JsonSchemaValue:
-        """See `Rule`."""
-        return {"dependentSchemas": {self.key: {"properties": dict.fromkeys(self.others, False)}}}
-
-
-class Needs(NamedTuple):
-    """A key that means nothing without another."""
-
-    key: str
-    needed: str
-
-    def objections(self, keys: Mapping[str, object], term: str) -> Iterator[Objection]:
-        """See `Rule`."""
-        if self.key in keys and self.needed not in keys:
-            yield Objection(self.key, f"has `{self.key}` and no `{self.needed}`; {term} that has the one has the other")
-
-    def schema(self) -> JsonSchemaValue:
-        """See `Rule`."""
-        return {"dependentRequired": {self.key: [self.needed]}}
-
-
-class NotEmpty(NamedTuple):
-    """At least one key."""
-
-    def objections(self, keys: Mapping[str, object], term: str) -> Iterator[Objection]:
-        """See `Rule`."""
-        if not keys:
-            yield Objection(None, f"is empty, and {term} without a key says nothing; write one or leave it out")
-
-    def schema(self) -> JsonSchemaValue:
-        """See `Rule`."""
-        return {"minProperties": 1}
-
-
-class AlgorithmsPinned(NamedTuple):
-    """Algorithms wherever we check signatures ourselves, so everywhere but behind Envoy's own verification."""
-
-    def objections(self, keys: Mapping[str, object], term: str) -> Iterator[Objection]:
-        """See `Rule`."""
-        source = keys.get("keys")
-        if "algorithms" not in keys and isinstance(source, Mapping) and source and "envoyMetadata" not in source:
-            yield Objection(None, f"has no `algorithms`; {term} pins them: write algorithms: [ES256], or what it uses")
-
-    def schema(self) -> JsonSchemaValue:
-        """See `Rule`."""
-        verified_here = {"properties": {"keys": {"not": {"required": ["envoyMetadata"]}}}}
-        return {"if": verified_here, "then": {"required": ["algorithms"]}}
-
-
-# --- the objects --------------------------------------------------------------------------------------------------
-
-
-def _key(attribute: str) -> str:
-    return to_camel(attribute.removesuffix("_"))
-
-
-class Shape(BaseModel):
-    """An object of the policy language: its keys are known, and so are the rules between them."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=_key, defer_build=True)
-
-    term: ClassVar[str]
-    """What such an object is called, with its article."""
-    rules: ClassVar[tuple[Rule, ...]] = ()
 
 
 class Review(Shape):
@@ -593,6 +205,7 @@ class Guard(Shape):
     provider: Name | None = Field(None, description="whose token is meant; required once there are two providers")
     phase: Literal["actual", "both"] = Field("actual", description="both: checked on the preflight as well")
     on_fail: OnFail | None = None
+    owner: Name | None = None
     description: Text | None = None
 
 
@@ -649,6 +262,7 @@ class AllowRule(Shape):
     allow_private_network: Flag = Field(
         default=False, description="answers a request header that browsers have withdrawn"
     )
+    owner: Name | None = Field(None, description="who answers for the rule; default: the group's owner")
     description: Text | None = Field(None, description="the rule's justification in the audit record")
 
 
@@ -914,7 +528,7 @@ class OverlayRateLimit(Shape):
     requests: int = Field(ge=1)
 
 
-# --- the three kinds ----------------------------------------------------------------------------------------------
+# --- the three kinds --------------------------------------------------------------------------------------------------
 
 
 class Contents(Shape):
@@ -974,67 +588,3 @@ KINDS: Final[Mapping[str, type[Model]]] = {
     "PolicyPart": PolicyPart,
     "TenantOverlay": TenantOverlay,
 }
-
-
-# --- the JSON Schema ----------------------------------------------------------------------------------------------
-
-
-class _Generator(GenerateJsonSchema):
-    """Writes what loading accepts: no nulls, names checked in maps, and the rules between keys."""
-
-    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
-        """Leave null out: in the models it means that a key is not there, and no author can write it."""
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-        """Show a default only where it says something."""
-        inner = self.generate_inner(schema["schema"])
-        default: Any = schema.get("default")
-        if not default:
-            return inner
-        return {**inner, "default": list(default) if isinstance(default, tuple) else default}
-
-    def dict_schema(self, schema: DictSchema) -> JsonSchemaValue:
-        """Check names by `propertyNames`: pydantic's `patternProperties` would let any other name pass."""
-        names = self.generate_inner(schema["keys_schema"])
-        return {
-            "type": "object",
-            "propertyNames": names,
-            "additionalProperties": self.generate_inner(schema["values_schema"]),
-        }
-
-    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
-        """Add the rules of the shape to its keys."""
-        written = super().model_schema(schema)
-        rules = [rule.schema() for rule in schema["cls"].rules]
-        return {**written, "allOf": rules} if rules else written
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401 -- the signature is pydantic's
-        """Give no titles: a key's name says it already."""
-        del schema
-        return False
-
-
-def json_schema() -> dict[str, Any]:
-    """Give the JSON Schema of a policy document, for editors and for tools that never load a policy.
-
-    What JSON Schema can say is refused here exactly where loading refuses it; in addition it knows the grammars that
-    the compiler checks. Spec: https://json-schema.org/draft/2020-12/schema.
-    """
-    models = [(model, "validation") for model in KINDS.values()]
-    _, written = models_json_schema(models, schema_generator=_Generator)  # type: ignore[arg-type]
-    return {
-        "$schema": GenerateJsonSchema.schema_dialect,
-        "$id": "urn:cors-authz:policy:v1",
-        "title": "cors-authz policy, v1",
-        "type": "object",
-        "required": ["apiVersion", "kind"],
-        "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"enum": list(KINDS)}},
-        "allOf": [_of_kind(kind) for kind in KINDS],
-        "$defs": written["$defs"],
-    }
-
-
-def _of_kind(kind: str) -> dict[str, Any]:
-    says_it = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
-    return {"if": says_it, "then": {"$ref": f"#/$defs/{kind}"}}

@@ -10,15 +10,10 @@ from cors_authz.policy import schema
 from cors_authz.policy.effective import EffectiveRule, SensitivityClass, classes_of, rules_of, with_head
 from cors_authz.policy.estate import Environment, Estate, Named
 from cors_authz.policy.finding import Finding, Place
-from cors_authz.policy.pattern import (
-    HostPattern,
-    OriginPattern,
-    PathTemplate,
-    Problem,
-    parse_host_pattern,
-    parse_origin_pattern,
-    parse_path_template,
-)
+from cors_authz.policy.grammar.host import parse_host_pattern
+from cors_authz.policy.grammar.origin import parse_origin_pattern
+from cors_authz.policy.grammar.path import parse_path_template
+from cors_authz.policy.pattern import HostPattern, OriginPattern, PathTemplate, Problem
 
 EVERY_PATH: Final = "/**"
 

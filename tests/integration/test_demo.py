@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -10,10 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any, NamedTuple
 
 import pytest
@@ -23,6 +26,7 @@ from cors_authz.demo.run import DemoOptions, run_demo
 from cors_authz.demo.screen import commands
 from cors_authz.demo.stage import Ports, Stage, StageError, open_stage
 from cors_authz.demo.tour import STEPS, Call, send
+from cors_authz.envoy.bootstrap import Address
 from cors_authz.pdp.decision import Reason
 
 ANY_PORTS = Ports(envoy=0)
@@ -89,6 +93,18 @@ def test_a_tour_that_expects_something_else_fails_and_says_what(
     assert f"✗ {len(BROKEN)} of {len(BROKEN)} answers differ" in told
 
 
+def test_what_an_earlier_tour_sent_is_not_taken_for_this_one(stage: Stage) -> None:
+    reached, refused = (STEPS[index]._replace(title=str(index)) for index in (0, 5))
+    stops = [*stage.guide().lead((reached,), bool), *stage.guide().lead((refused,), bool)]
+    assert [(stop.witnessed.upstream is not None, stop.differences) for stop in stops] == [(True, ()), (False, ())]
+
+
+def test_a_tour_that_is_over_goes_no_further(stage: Stage) -> None:
+    answers = iter([False, True])
+    stops = list(stage.guide().lead(STEPS, lambda: next(answers)))
+    assert [stop.step.title for stop in stops] == [FIRST.title]
+
+
 # --- What does not start --------------------------------------------------------------------------------------------
 
 
@@ -131,12 +147,42 @@ def test_what_fails_on_the_way_up_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ports_are_claimed_before_anything_starts(busy_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_are_claimed_before_anything_starts(
+    busy_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("cors_authz.demo.stage.find_envoy", lambda: tmp_path)
     with pytest.raises(StageError), open_stage(Ports(envoy=busy_port), lambda _: None):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_stage_has_no_thread_no_port_and_no_file(
+    envoy_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del envoy_binary
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = set(threading.enumerate())
+    with open_stage(ANY_PORTS, lambda _: None) as stage:
+        listening = (stage.envoy, stage.authz, stage.upstream.address)
+        assert [is_open(address) for address in listening] == [True, True, True]
+    assert [is_open(address) for address in listening] == [False, False, False]
+    assert [thread.name for thread in set(threading.enumerate()) - before if not thread.name.startswith("check")] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_open(address: Address) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((address.host, address.port)) == 0
+
+
+def test_the_signals_are_given_back(envoy_binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del envoy_binary
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    run_demo(DemoOptions(ANY_PORTS, stay=False, steps=()))
+    capsys.readouterr()
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 # --- The running demo -----------------------------------------------------------------------------------------------
@@ -240,7 +286,7 @@ def test_the_commands_that_it_names_work_and_each_decision_is_told(envoy_binary:
         port = int(re.findall(r"http://shop\.localhost:(\d+)/ ", told)[0])
         assert [command for command in commands(port) if command not in told] == []
         resolved = [command.replace("curl ", f"curl --resolve '*:{port}:127.0.0.1' ") for command in commands(port)]
-        answers = [subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True) for line in resolved]  # noqa: S603, S607
+        answers = [subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True) for line in resolved]  # noqa: S607
         assert [answer.stdout.split()[1] for answer in answers] == ["200", "403", "204", "410", "200", "403"]
         lines = demo.until("role_missing").splitlines()
         assert [re.split(r" {2}", line)[:2] for line in lines if "token" not in line] == [
@@ -253,21 +299,80 @@ def test_the_commands_that_it_names_work_and_each_decision_is_told(envoy_binary:
         ]
 
 
-def test_an_edited_policy_decides_and_a_broken_one_does_not(envoy_binary: Path, tmp_path: Path) -> None:
+def test_a_policy_that_is_broken_while_the_demo_runs_is_told(envoy_binary: Path, tmp_path: Path) -> None:
     del envoy_binary
     with running(tmp_path) as demo:
         told = demo.until("Each decision is a line here")
         policy = Path(re.findall(r"\S+/policy\.yaml$", told, re.MULTILINE)[0])
-        policy.write_text(policy.read_text().replace("http://shop.localhost:*", "http://mall.localhost:*"))
+        policy.write_text(policy.read_text() + "# read again\n")
         demo.until("✓ the policy has been reloaded")
         policy.write_text("kind: Nonsense")
         demo.until("✗ the policy has errors; the last good one stays in force")
+
+
+class Edit(NamedTuple):
+    """An edit that the example proposes, and what a request was and is answered after it: status, header."""
+
+    old: str
+    new: str
+    call: Call
+    header: str
+    before: tuple[int, str]
+    after: tuple[int, str]
+
+
+EDITS = {
+    "list the stranger": Edit(
+        '["http://shop.localhost:*"]',
+        '["http://shop.localhost:*", "http://evil.localhost:*"]',
+        Call("GET", API, "/v2/products", {"origin": f"http://{EVIL}"}),
+        "access-control-allow-origin",
+        before=(200, ""),
+        after=(200, f"http://{EVIL}"),
+    ),
+    "take PUT away": Edit(
+        "[GET, POST, PUT]",
+        "[GET, POST]",
+        Call("OPTIONS", API, "/v2/products/7", {"origin": f"http://{SHOP}", "access-control-request-method": "PUT"}),
+        "access-control-allow-methods",
+        before=(204, "PUT"),
+        after=(403, ""),
+    ),
+    "give version 1 more time": Edit(
+        "sunset: 2025-12-31",
+        "sunset: 2099-12-31",
+        Call("GET", API, "/v1/products", {"origin": f"http://{SHOP}"}),
+        "sunset",
+        before=(410, "Wed, 31 Dec 2025 00:00:00 GMT"),
+        after=(200, "Thu, 31 Dec 2099 00:00:00 GMT"),
+    ),
+}
+
+
+def test_the_edits_that_the_example_proposes_change_the_next_answer(envoy_binary: Path) -> None:
+    del envoy_binary
+    reloads: SimpleQueue[bool] = SimpleQueue()
+    with open_stage(ANY_PORTS, reloads.put) as stage:
+        for sentence, edit in EDITS.items():
+            assert answer_to(stage, edit) == edit.before, sentence
+            text = stage.policy.read_text()
+            assert text.count(edit.old) == 1, sentence
+            stage.policy.write_text(text.replace(edit.old, edit.new))
+            assert reloads.get(timeout=DEADLINE_SECONDS), sentence
+            assert answer_to(stage, edit) == edit.after, sentence
+
+
+def answer_to(stage: Stage, edit: Edit) -> tuple[int, str]:
+    status, headers = send(stage.envoy, edit.call)
+    return status, headers.get(edit.header, "")
 
 
 # --- The pages ------------------------------------------------------------------------------------------------------
 
 
 class Served(NamedTuple):
+    """A page, by its type and something that it says."""
+
     content_type: str
     says: str
 
@@ -276,7 +381,11 @@ PAGES = {
     "the shop's page": (SHOP, "/", Served("text/html; charset=utf-8", "<h1>shop.localhost</h1>")),
     "the stranger's page": (EVIL, "/", Served("text/html; charset=utf-8", "<h1>evil.localhost</h1>")),
     "the shop's script": (SHOP, "/demo.js", Served("text/javascript; charset=utf-8", "http://api.localhost${port}")),
-    "the stranger's script": (EVIL, "/demo.js", Served("text/javascript; charset=utf-8", "http://api.localhost${port}")),
+    "the stranger's script": (
+        EVIL,
+        "/demo.js",
+        Served("text/javascript; charset=utf-8", "http://api.localhost${port}"),
+    ),
     "the shop's style": (SHOP, "/demo.css", Served("text/css; charset=utf-8", "body.evil")),
     "the picture": (IMAGES, "/teapot.svg", Served("image/svg+xml", "a teapot")),
     "an echo for all else": (API, "/v2/products", Served("application/json", '"path": "/v2/products"')),
@@ -292,8 +401,6 @@ def test_pages_are_served_by_host(stage: Stage, sentence: str) -> None:
 
 
 def get(stage: Stage, host: str, path: str) -> tuple[int, Mapping[str, str], str]:
-    import http.client
-
     connection = http.client.HTTPConnection(stage.envoy.host, stage.envoy.port, timeout=5)
     try:
         connection.request("GET", path, headers={"host": f"{host}:{stage.envoy.port}"})
@@ -318,14 +425,8 @@ def test_a_page_learns_what_became_of_its_own_attempt_only(stage: Stage) -> None
 # --- A real browser -------------------------------------------------------------------------------------------------
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROWS = """new Promise((resolve) => {
-  const timer = setInterval(() => {
-    if (document.body?.dataset.done !== "yes") return;
-    clearInterval(timer);
-    resolve([...document.querySelectorAll("#attempts tr")].map((row) =>
-      ["what button", "page", "why", "upstream"].map((cell) => row.querySelector("." + cell).innerText)));
-  }, 20);
-})"""
+ROWS = """document.body?.dataset.done === "yes" && [...document.querySelectorAll("#attempts tr")].map((row) =>
+  ["what button", "page", "why", "upstream"].map((cell) => row.querySelector(`.${cell}`).innerText))"""
 
 
 class Browser(NamedTuple):
@@ -335,22 +436,28 @@ class Browser(NamedTuple):
     from_browser: IO[bytes]
 
     def ask(self, method: str, session: str = "", **params: object) -> dict[str, Any]:
-        """Send a command and return its result; events in between are passed over."""
+        """Send a command and return its result, {} for an error; events in between are passed over."""
         asked = {"id": 1, "method": method, "params": params, **({"sessionId": session} if session else {})}
         self.to_browser.write(json.dumps(asked).encode() + b"\0")
         self.to_browser.flush()
         while True:
             answer: dict[str, Any] = json.loads(self._message())
             if answer.get("id") == 1:
-                result: dict[str, Any] = answer["result"]
+                result: dict[str, Any] = answer.get("result", {})
                 return result
 
     def evaluate(self, url: str, expression: str) -> Any:  # noqa: ANN401 - whatever JavaScript says
-        """Open a page and return what an expression comes to there."""
+        """Open a page and return what an expression comes to there, once that is something."""
         target = self.ask("Target.createTarget", url=url)["targetId"]
         session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        said = self.ask("Runtime.evaluate", session, expression=expression, awaitPromise=True, returnByValue=True)
-        return said["result"]["value"]
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            # A promise would be simpler, and is lost when the empty first document gives way to the page.
+            said = self.ask("Runtime.evaluate", session, expression=expression, returnByValue=True)
+            if value := said.get("result", {}).get("value"):
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"{url} has not come to an end")
 
     def _message(self) -> bytes:
         message = b""
@@ -360,26 +467,38 @@ class Browser(NamedTuple):
         return message
 
 
+ON_THREE_AND_FOUR = """
+import fcntl, os, sys
+asked, answers = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(asked, 3)
+os.dup2(answers, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium; install chromium to see the pages in a browser")
     (commands_out, commands_in), (answers_out, answers_in) = os.pipe(), os.pipe()
-    options = f"--headless=new --no-sandbox --disable-gpu --remote-debugging-pipe --user-data-dir={tmp_path}"
-    line = f"exec {CHROMIUM} {options} about:blank 3<&{commands_out} 4>&{answers_in}"
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
     process = subprocess.Popen(
-        ["sh", "-c", line],  # noqa: S607
+        [
+            *(sys.executable, "-c", ON_THREE_AND_FOUR, str(commands_out), str(answers_in)),
+            *(CHROMIUM, *options, f"--user-data-dir={tmp_path}", "about:blank"),
+        ],
         pass_fds=(commands_out, answers_in),
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     os.close(commands_out)
     os.close(answers_in)
-    with os.fdopen(commands_in, "wb") as to_browser, os.fdopen(answers_out, "rb") as from_browser:
+    with process, os.fdopen(commands_in, "wb") as to_browser, os.fdopen(answers_out, "rb") as from_browser:
         browser = Browser(to_browser, from_browser)
-        yield browser
-        browser.ask("Browser.close")
-    process.wait(DEADLINE_SECONDS)
+        try:
+            yield browser
+            browser.ask("Browser.close")
+        finally:
+            process.terminate()
 
 
 SHOP_SEES = {

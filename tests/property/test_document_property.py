@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from cors_authz.policy.document import Source, plain_value, read_documents
-from cors_authz.policy.schema import DATE, INSTANT, json_schema, moment_of
+from cors_authz.policy.document import Source, read_documents
+from cors_authz.policy.forms import DATE, INSTANT, moment_of
+from cors_authz.policy.json_schema import json_schema
+from cors_authz.policy.scalar import plain_value
 
 REFERENCE = Path(__file__).parents[1] / "policies" / "reference"
 EDITOR = Draft202012Validator(json_schema())

@@ -8,18 +8,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cors_authz.fetch.origin import parse_origin
+from cors_authz.policy.grammar.host import parse_host_pattern
+from cors_authz.policy.grammar.origin import parse_origin_pattern
+from cors_authz.policy.grammar.path import parse_path_template
 from cors_authz.policy.language import Relation, common, language_of, relate, union_of, within
-from cors_authz.policy.pattern import (
-    HostPattern,
-    OriginPattern,
-    PathTemplate,
-    Problem,
-    Slot,
-    parse_host_pattern,
-    parse_origin_pattern,
-    parse_path_template,
-    piece_matcher,
-)
+from cors_authz.policy.pattern import HostPattern, OriginPattern, PathTemplate, Problem, Slot, piece_matcher
 
 if TYPE_CHECKING:
     from cors_authz.policy.pattern import Piece

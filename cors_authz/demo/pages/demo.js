@@ -72,7 +72,7 @@ const attempts = [
   ["Open a WebSocket", "no browser asks about these either", openSocket],
   ["Read orders as a clerk", "fetch with a token that has the role", (id) => readOrders(id, "clerk")],
   ["Read orders as a visitor", "fetch with a token without it", (id) => readOrders(id, "")],
-  ["Read products, version 1", "fetch, GET; retired last year", (id) => read(`${api}/v1/products?try=${id}`)],
+  ["Read products, version 1", "fetch, GET; the policy has retired it", (id) => read(`${api}/v1/products?try=${id}`)],
 ];
 
 function line(text, kind = "div", className = "") {

@@ -10,8 +10,9 @@ from cors_authz.policy import schema
 from cors_authz.policy.document import Document
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Place, Severity
+from cors_authz.policy.grammar.path import parse_path_template
 from cors_authz.policy.lint.rule_at import rules_at
-from cors_authz.policy.pattern import Piece, Problem, parse_path_template
+from cors_authz.policy.pattern import Piece, Problem
 from cors_authz.policy.subject import Subject
 
 MOST_GROUPS: Final = 10_000

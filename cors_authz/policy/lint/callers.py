@@ -11,12 +11,10 @@ from typing import Final
 
 from cors_authz.fetch.fields import RESPONSE_ONLY_HEADERS, is_forbidden_request_header
 from cors_authz.policy import schema
-from cors_authz.policy.document import shown
 from cors_authz.policy.estate import Named
-from cors_authz.policy.finding import Finding
+from cors_authz.policy.finding import Finding, shown, ticked
 from cors_authz.policy.lint.rule_at import rules_at
 from cors_authz.policy.lint.wording import unknown_name_text
-from cors_authz.policy.schema import ticked
 from cors_authz.policy.subject import RouteAt, Subject
 
 Guards = Mapping[str, Named[schema.Guard]]
@@ -35,7 +33,7 @@ _UNKNOWN_IN_A_PREFLIGHT: Final[Mapping[str, tuple[str, str]]] = {
     "principal_in": ("the certificate", _NO_IDENTITY),
     "header": ("a header's value", "a preflight carries names of headers only"),
 }
-_COUNTS: Final = ("no", "one", "two", "three", "four", "five")
+_COUNTS: Final[Mapping[int, str]] = {2: "two", 3: "three", 4: "four"}
 
 
 def _condition(guard: schema.Guard) -> str:
@@ -97,7 +95,7 @@ def tokens_of_no_provider(subject: Subject) -> Iterator[Finding]:
         if _condition(guard.model) not in _OF_TOKENS or guard.model.provider or len(providers) == 1:
             continue
         if providers:
-            count = _COUNTS[len(providers)] if len(providers) < len(_COUNTS) else str(len(providers))
+            count = _COUNTS.get(len(providers), str(len(providers)))
             said = f"there are {count} providers; add provider: {' | '.join(providers)}"
         else:
             said = "identity.jwt names no provider; say there who issues it"
@@ -109,7 +107,7 @@ def unknown_providers(subject: Subject) -> Iterator[Finding]:
     providers = subject.estate.providers
     for guard in _guards(subject):
         name = guard.model.provider
-        if name and name not in providers and _condition(guard.model) in _OF_TOKENS:
+        if name and name not in providers:
             text = unknown_name_text(name, "token provider", providers)
             yield Finding(guard.place("provider"), "CX046", text, about=guard.about)
 
@@ -255,9 +253,9 @@ def versions_that_no_group_has(subject: Subject) -> Iterator[Finding]:
     """CX047: a version that no group serves is never asked for, so that part of the guard says nothing."""
     served = _versions_served(subject)
     for guard in _guards(subject):
-        versions = served.get(guard.name)
-        for index, version in enumerate(guard.model.version_in if versions is not None else ()):
-            if versions is not None and version not in versions:
+        versions = served.get(guard.name, {})
+        for index, version in enumerate(guard.model.version_in if guard.name in served else ()):
+            if version not in versions:
                 there = f"they have {ticked(versions)}" if versions else "they have no versions"
                 text = f"`{shown(version)}` is a version of no group that `{guard.name}` guards; {there}"
                 yield Finding(guard.place("versionIn", index), "CX047", text, about=guard.about)
@@ -338,10 +336,10 @@ def bad_tenant_principals(subject: Subject) -> Iterator[Finding]:
     Spec: https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md#22-path.
     """
     bundle = subject.estate.bundle
-    principal = bundle.model.tenants.principal if bundle.model.tenants else None
+    principal = (bundle.model.tenants.principal if bundle.model.tenants else None) or ""
     said = _objection_to_tenant_principal(subject, principal) if principal else None
     if said:
-        text = f"`{shown(principal or '')}`{said}"
+        text = f"`{shown(principal)}`{said}"
         yield Finding(bundle.place("tenants", "principal"), "CX047", text, about="tenants")
 
 
@@ -372,9 +370,9 @@ def per_tenant_origins_without_a_tenant(subject: Subject) -> Iterator[Finding]:
     """CX032: a preflight carries no token, so whose origins count must be known from the route or the connection."""
     nameless = _routes_without_a_tenant(subject)
     for at in rules_at(subject):
-        route = nameless.get(at.group.name)
-        for index, origins in at.admitted(subject) if route else ():
-            if route and origins.model.per_tenant:
+        for index, origins in at.admitted(subject) if at.group.name in nameless else ():
+            if origins.model.per_tenant:
+                route = nameless[at.group.name]
                 text = (
                     f"`{origins.name}` is per tenant, and `{route.host.text}{route.path.text}` names none before a"
                     " token is read; put {tenant} into its host or path, or say where it stands in tenants"

@@ -182,7 +182,7 @@ def weak_first_parties(subject: Subject) -> Iterator[Finding]:
     """CX014: a lockdown leaves open what is trusted most, and that alone."""
     for index, name in enumerate(_first_parties(subject)):
         group = subject.estate.origin_groups.get(name)
-        if group and (group.model.any or Trust[group.model.trust.upper()] < Trust.HIGH):
+        if group and Trust[group.model.trust.upper()] < Trust.HIGH:
             trust = "none" if group.model.any else group.model.trust
             text = f"`{name}` has trust {trust}; lockdown.firstParty takes groups of trust high"
             place = subject.estate.bundle.place("lockdown", "firstParty", index)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from cors_authz.policy.pattern import (
-    OriginPattern,
-    Problem,
-    is_local,
-    is_loopback,
-    is_private_address,
-    parse_origin_pattern,
-)
+from cors_authz.policy.grammar.origin import parse_origin_pattern
+from cors_authz.policy.locality import is_local, is_loopback, is_private_address
+from cors_authz.policy.pattern import OriginPattern, Problem
 
 
 def read_exact_origin(text: str) -> OriginPattern | Problem:

@@ -16,14 +16,12 @@ from cors_authz.fetch.fields import (
 )
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential, Trust
-from cors_authz.policy.document import shown
 from cors_authz.policy.effective import SensitivityClass
 from cors_authz.policy.estate import Named
-from cors_authz.policy.finding import Finding, Severity
+from cors_authz.policy.finding import Finding, Severity, shown, ticked
 from cors_authz.policy.lint.exact_origin import is_of_one_network, read_exact_origin
 from cors_authz.policy.lint.wording import duration_text, list_text, unknown_name_text
 from cors_authz.policy.pattern import OriginPattern, Problem
-from cors_authz.policy.schema import ticked
 from cors_authz.policy.subject import Subject
 
 Exceptions = Mapping[str, Named[schema.Exception_]]

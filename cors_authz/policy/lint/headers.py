@@ -16,9 +16,8 @@ from cors_authz.fetch.fields import (
 )
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential
-from cors_authz.policy.document import shown
 from cors_authz.policy.estate import Named
-from cors_authz.policy.finding import Finding, Severity
+from cors_authz.policy.finding import Finding, Severity, shown
 from cors_authz.policy.lint.rule_at import RuleAt, rules_at
 from cors_authz.policy.subject import Subject
 

@@ -14,16 +14,10 @@ from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity
 from cors_authz.policy.lint.rule_at import RuleAt, rules_at
 from cors_authz.policy.lint.wording import list_text
-from cors_authz.policy.pattern import (
-    OriginPattern,
-    Slot,
-    is_loopback,
-    is_private_address,
-    public_suffix_of_fixed_part,
-    spans_registrable_domains,
-    suffix_list_version,
-)
-from cors_authz.policy.pattern import is_local as is_multicast_name
+from cors_authz.policy.locality import is_local as is_multicast_name
+from cors_authz.policy.locality import is_loopback, is_private_address
+from cors_authz.policy.pattern import OriginPattern, Slot
+from cors_authz.policy.public_suffix import public_suffix_of_fixed_part, spans_registrable_domains, suffix_list_version
 from cors_authz.policy.subject import PatternAt, Subject
 
 _MOST_SLOTS_IN_A_LABEL: Final = 1

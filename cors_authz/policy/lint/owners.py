@@ -7,9 +7,11 @@ from typing import Final, NamedTuple
 
 from cors_authz.policy import schema
 from cors_authz.policy.finding import Finding, Place
+from cors_authz.policy.grammar.host import parse_host_pattern
+from cors_authz.policy.grammar.path import parse_path_template
 from cors_authz.policy.language import Relation, relate
 from cors_authz.policy.lint.wording import unknown_name_text
-from cors_authz.policy.pattern import HostPattern, PathTemplate, Problem, parse_host_pattern, parse_path_template
+from cors_authz.policy.pattern import HostPattern, PathTemplate, Problem
 from cors_authz.policy.subject import EVERY_PATH, RouteAt, Subject
 
 _MOST_ROUTES: Final = 3
@@ -31,9 +33,15 @@ def _written_owners(subject: Subject) -> Iterator[tuple[str, Place, str]]:
     for origins in subject.estate.origin_groups.values():
         if origins.model.owner:
             yield origins.model.owner, origins.place("owner"), origins.about
+    for guard in subject.estate.guards.values():
+        if guard.model.owner:
+            yield guard.model.owner, guard.place("owner"), guard.about
     for group in subject.estate.resource_groups.values():
         if group.model.owner:
             yield group.model.owner, group.place("owner"), group.about
+        for index, rule in enumerate(group.model.allow):
+            if rule.owner:
+                yield rule.owner, group.place("allow", index, "owner"), group.about
 
 
 def unknown_members(subject: Subject) -> Iterator[Finding]:

@@ -9,14 +9,12 @@ from typing import Final, NamedTuple
 from cors_authz.fetch.fields import is_forbidden_method, is_token
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential, Reach, Trust
-from cors_authz.policy.document import shown
 from cors_authz.policy.effective import tightened, with_head
 from cors_authz.policy.estate import Named
-from cors_authz.policy.finding import Finding, Place, Severity
+from cors_authz.policy.finding import Finding, Place, Severity, shown, ticked
 from cors_authz.policy.lint import headers
 from cors_authz.policy.lint.rule_at import rules_at
 from cors_authz.policy.lint.wording import duration_text, unknown_name_text
-from cors_authz.policy.schema import ticked
 from cors_authz.policy.subject import Subject
 
 _NORMALIZED_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})

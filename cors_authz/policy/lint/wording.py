@@ -7,8 +7,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
 
-from cors_authz.policy.document import shown
-from cors_authz.policy.schema import ticked
+from cors_authz.policy.finding import shown, ticked
 
 _MOST_NAMES: Final = 10
 _UNITS: Final = (("h", timedelta(hours=1)), ("m", timedelta(minutes=1)), ("s", timedelta(seconds=1)))

@@ -308,6 +308,7 @@ LOCAL: Final = {
     "a unique local address": (WEB, "[fd00::1]:80", "the local network"),
     "loopback": (WEB, "127.0.0.2", "the user's own device"),
     "loopback by name": (WEB, "App.localhost:3000", "the user's own device"),
+    "loopback in capitals": (WEB, "LOCALHOST", "the user's own device"),
     "loopback as IPv6": (WEB, "[::1]", "the user's own device"),
     "a mapped address": (WEB, "[::ffff:a00:1]", "the local network"),
     "a public address": (WEB, "1.1.1.1", ""),

@@ -341,7 +341,7 @@ sensitivityClasses:
 resourceGroups:
   api:
     match: [{hosts: ["{tenant}.api.example"], paths: ["/{version}/**"]}]
-    versions: {v1: {sunset: 2026-01-01}, v2: {}, v3: {sunset: 2027-06-01}}
+    versions: {v1: {sunset: 2026-01-01, successor: v2}, v2: {}, v3: {sunset: 2027-06-01, successor: v2}}
     sensitivity: watched
     guards: [clerk]
     browserOnly: true
@@ -489,7 +489,8 @@ def test_the_order_of_the_checks_is_the_order_of_the_reference() -> None:
     ]
 
 
-SUNSET = 1_780_272_000.0 + 31_536_000 - 0  # 2027-06-01T00:00:00Z
+SUNSET = 1_811_808_000.0
+"""2027-06-01T00:00:00Z."""
 
 
 def test_a_version_retires_at_the_instant_of_its_sunset() -> None:

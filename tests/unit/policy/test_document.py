@@ -6,15 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from cors_authz.policy.document import (
-    MAX_FILE_BYTES,
-    Blank,
-    Document,
-    Source,
-    plain_value,
-    read_documents,
-)
+from cors_authz.policy.document import Document, Source, read_documents
 from cors_authz.policy.finding import Place
+from cors_authz.policy.scalar import Blank, plain_value
+from cors_authz.policy.tree import MAX_FILE_BYTES
 
 HEAD = "apiVersion: cors-authz/v1\nkind: PolicyBundle\nmetadata: {name: shop}\n"
 
@@ -376,7 +371,7 @@ def test_a_finding_names_the_object_that_it_is_about() -> None:
 
 
 def test_a_value_is_shown_on_one_line_of_a_terminal() -> None:
-    (text,) = said(HEAD + f'originGroups: {{a: {{origins: [x], trust: "\\e[31m\\n{"x" * 100}"}}}}\n')
+    (text,) = said(HEAD + f'originGroups: {{a: {{origins: [x], trust: "\\e[31m\\n{"x" * 200}"}}}}\n')
     assert text == (
-        "p.yaml:4:41: CX046 `trust` takes `low`, `medium` or `high`, not the text `\\x1b[31m\\n" + "x" * 73 + "…`"
+        "p.yaml:4:41: CX046 `trust` takes `low`, `medium` or `high`, not the text `\\x1b[31m\\n" + "x" * 113 + "…`"
     )

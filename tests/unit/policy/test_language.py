@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from cors_authz.policy import language
+from cors_authz.policy.grammar.host import parse_host_pattern
+from cors_authz.policy.grammar.origin import parse_origin_pattern
+from cors_authz.policy.grammar.path import parse_path_template
 from cors_authz.policy.language import Relation, SearchBoundError, common, language_of, relate, union_of, within
-from cors_authz.policy.pattern import Problem, parse_host_pattern, parse_origin_pattern, parse_path_template
+from cors_authz.policy.pattern import Problem
 
 if TYPE_CHECKING:
     from cors_authz.policy.language import Pattern

@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
+from cors_authz.policy.grammar.host import parse_host_pattern
+from cors_authz.policy.grammar.origin import parse_origin_pattern
+from cors_authz.policy.grammar.path import parse_path_template
+from cors_authz.policy.locality import is_local, is_loopback, is_private_address
 from cors_authz.policy.pattern import (
     HostPattern,
     OriginPattern,
@@ -14,17 +18,9 @@ from cors_authz.policy.pattern import (
     Problem,
     Slot,
     SlotAt,
-    is_local,
-    is_loopback,
-    is_private_address,
-    parse_host_pattern,
-    parse_origin_pattern,
-    parse_path_template,
     piece_matcher,
-    public_suffix_of_fixed_part,
-    spans_registrable_domains,
-    suffix_list_version,
 )
+from cors_authz.policy.public_suffix import public_suffix_of_fixed_part, spans_registrable_domains, suffix_list_version
 
 OWN = "serve the page from an origin of its own"
 EXPRESSION = (

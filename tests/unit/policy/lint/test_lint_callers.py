@@ -160,6 +160,13 @@ CASES: Final = {
         "E policy.yaml:9:25: CX047 `spiffe://mesh.x/*/a` is no SPIFFE ID; write spiffe://domain/path, with `*` at"
         " most at its end",
     ),
+    "a principal's path has no dots": Case(
+        callers.bad_principals,
+        ONE + "  batch: {principalIn: [spiffe://mesh.x/ns/a]}\n",
+        ("/ns/a", "/ns/../a"),
+        "E policy.yaml:9:25: CX047 `spiffe://mesh.x/ns/../a` is no SPIFFE ID; write spiffe://domain/path, with `*` at"
+        " most at its end",
+    ),
     "a principal is of a trust domain that counts": Case(
         callers.foreign_principals,
         ONE + "  batch: {principalIn: [spiffe://mesh.x/ns/a, spiffe://mesh.x/ns/b]}\n",
@@ -252,6 +259,13 @@ CASES: Final = {
         "E policy.yaml:8:22: CX047 `spiffe://mesh.x/ns/t-{tenant}/*`: `{tenant}` is one whole element of the path,"
         " once, as in spiffe://mesh/ns/{tenant}/*",
     ),
+    "the tenant is one element of the principal": Case(
+        callers.bad_tenant_principals,
+        ONE.replace("guards:\n", 'tenants: {principal: "spiffe://mesh.x/ns/{tenant}/*"}\n'),
+        ("/ns/{tenant}", "/{tenant}/{tenant}"),
+        "E policy.yaml:8:22: CX047 `spiffe://mesh.x/{tenant}/{tenant}/*`: `{tenant}` is one whole element of the path,"
+        " once, as in spiffe://mesh/ns/{tenant}/*",
+    ),
     "the tenant is no trust domain": Case(
         callers.bad_tenant_principals,
         ONE.replace("guards:\n", 'tenants: {principal: "spiffe://mesh.x/{tenant}"}\n'),
@@ -302,6 +316,38 @@ def test_each_finding_is_one_edit_away(case: Case, lint: Callable[..., list[str]
     assert case.edit[0] in case.text
     assert lint([case.rule], case.text) == []
     assert lint([case.rule], case.text.replace(*case.edit)) == case.said.splitlines()
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_one_mistake_hides_no_other_rule(case: Case, lint: Callable[..., list[str]]) -> None:
+    assert set(case.said.splitlines()) <= set(lint(callers.RULES, case.text.replace(*case.edit)))
+
+
+QUIET: Final = {
+    "a token of the only provider": (callers.tokens_of_no_provider, ONE + "  a: {authenticated: true}\n"),
+    "a provider that goes without saying": (callers.unknown_providers, ONE + "  a: {authenticated: true}\n"),
+    "a principal that is none, as foreign": (callers.foreign_principals, ONE + "  a: {principalIn: [mesh.y]}\n"),
+    "a version guard that guards nothing": (callers.versions_that_no_group_has, NONE + "  a: {versionIn: [v1]}\n"),
+    "a tenant that only the certificate names": (
+        callers.tenants_named_twice,
+        'tenants: {principal: "spiffe://mesh.x/{tenant}"}\n',
+    ),
+    "a tenant's claim in a token of the provider": (
+        callers.tenant_claims_of_no_provider,
+        ONE.replace("guards:", "tenants: {claim: org}"),
+    ),
+    "origins of tenants that the certificate names": (
+        callers.per_tenant_origins_without_a_tenant,
+        'tenants: {principal: "spiffe://mesh.x/{tenant}"}\n' + TENANTS.replace("/t/{tenant}/**", "/t/**"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "text"), QUIET.values(), ids=QUIET)
+def test_nothing_is_said_of(
+    rule: Callable[[Subject], Iterator[Finding]], text: str, lint: Callable[..., list[str]]
+) -> None:
+    assert lint([rule], text) == []
 
 
 def test_a_tenant_beyond_the_route_serves_every_route(lint: Callable[..., list[str]]) -> None:

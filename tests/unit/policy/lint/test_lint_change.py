@@ -175,6 +175,20 @@ CASES: Final = {
         "E policy.yaml:47:12: CX026 EX-2 lasts 15d; 12h is the most: end it by 2026-11-11T12:00:00Z, and renew it if"
         " need be",
     ),
+    "an exception where none may be": Case(
+        exceptions.long_exceptions,
+        ("people:", "defaults: {exceptionMaxDuration: 0s}\npeople:"),
+        "E policy.yaml:36:12: CX026 EX-1 lasts 10d; 0s is the most: end it by 2026-11-01T00:00:00Z, and renew it if"
+        " need be\n"
+        "E policy.yaml:47:12: CX026 EX-2 lasts 15d; 0s is the most: end it by 2026-11-11T00:00:00Z, and renew it if"
+        " need be",
+    ),
+    "an exception is as long as the most": Case(
+        exceptions.long_exceptions,
+        ("until: 2026-11-11", "until: 2026-12-01"),
+        "W policy.yaml:35:12: CX026 EX-1 lasts 30d, more than half of the 30d that it may; end it sooner if that will"
+        " do",
+    ),
     "an exception is longer than half of the most": Case(
         exceptions.long_exceptions,
         ("until: 2026-11-26T00:00:00Z", "until: 2026-11-26T00:00:01Z"),
@@ -283,16 +297,21 @@ CASES: Final = {
     # --- exceptions: methods and headers
     "an exception for a method that browsers forbid": Case(
         exceptions.names_that_browsers_refuse,
-        ("[https://b.x], methods: [GET]", "[https://b.x], methods: [GET, trace]"),
-        "E policy.yaml:44:83: CX007 `trace` is no method that scripts may use; leave it out",
+        ("[https://b.x], methods: [GET]", "[https://b.x], methods: [GET, trace, a b]"),
+        "E policy.yaml:44:83: CX007 `trace` is no method that scripts may use; leave it out\n"
+        "E policy.yaml:44:90: CX007 `a b` is no method that scripts may use; leave it out",
     ),
     "an exception for a header that scripts cannot set": Case(
         exceptions.names_that_browsers_refuse,
-        ("[https://b.x], methods: [GET]", "[https://b.x], methods: [GET], headers: [x-a, Authorization, ETag, Cookie]"),
-        "E policy.yaml:44:99: CX008 `Authorization` is no header that scripts may set; a credential is one of"
+        (
+            "[https://b.x], methods: [GET]",
+            "[https://b.x], methods: [GET], headers: [x-a, a b, Authorization, ETag, Cookie]",
+        ),
+        "E policy.yaml:44:99: CX008 `a b` is no header that scripts may set; a credential is one of `credentials`\n"
+        "E policy.yaml:44:104: CX008 `Authorization` is no header that scripts may set; a credential is one of"
         " `credentials`\n"
-        "E policy.yaml:44:114: CX008 `ETag` is no header that scripts may set; a credential is one of `credentials`\n"
-        "E policy.yaml:44:120: CX008 `Cookie` is no header that scripts may set; a credential is one of `credentials`",
+        "E policy.yaml:44:119: CX008 `ETag` is no header that scripts may set; a credential is one of `credentials`\n"
+        "E policy.yaml:44:125: CX008 `Cookie` is no header that scripts may set; a credential is one of `credentials`",
     ),
     "an exception for a header that scripts cannot read": Case(
         exceptions.names_that_browsers_refuse,
@@ -407,6 +426,13 @@ CASES: Final = {
         " `api.y/{version}/orders/**` is not governed by team `shop`; no team governs it: widen `governs`, or move the"
         " route; and 1 more",
     ),
+    "three routes of another team": Case(
+        owners.foreign_routes,
+        ('{hosts: [api.x], paths: ["/{version}/orders/**"', '{hosts: [pay.x], paths: ["/a", "/b"'),
+        "E policy.yaml:21:5: CX031 `pay.x/a` is not governed by team `shop`; its owner is `pay`;"
+        " `pay.x/b` is not governed by team `shop`; its owner is `pay`;"
+        " `pay.x/v0/orders/{tenant}` is not governed by team `shop`; its owner is `pay`",
+    ),
     # --- rate limits
     "a limit on a group that is not there": Case(
         change.limits_of_unknown_groups,
@@ -467,6 +493,52 @@ def test_each_finding_is_one_edit_away(case: Case, lint: Callable[..., list[str]
     assert lint([case.rule], files) == case.said.splitlines()
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_one_mistake_hides_no_other_rule(case: Case, lint: Callable[..., list[str]]) -> None:
+    assert set(case.said.splitlines()) <= set(lint(change.RULES, _files(case.edit)))
+
+
+QUIET: Final = {
+    "exceptions in a circle, as renewed": (
+        exceptions.renewed_exceptions,
+        POLICY.replace("    environments: [prod]", "    renews: EX-2"),
+    ),
+    "trust in a class that admits no exceptions": (
+        exceptions.trust_above_the_class,
+        POLICY.replace("[notes, site]", "[vault]").replace("sensitivity: secret", "sensitivity: restricted"),
+    ),
+    "a star without cookies": (
+        exceptions.stars_exposed_with_credentials,
+        POLICY.replace("methods: [GET]", 'methods: [GET], exposeHeaders: ["*"]'),
+    ),
+    "cookies without a star": (
+        exceptions.stars_exposed_with_credentials,
+        POLICY.replace("methods: [GET]", "methods: [GET], exposeHeaders: [etag], credentials: [cookie]"),
+    ),
+    "the first finding": (change.suppressions_of_unknown_findings, POLICY.replace("CX026", "CX001")),
+    "the last finding": (change.suppressions_of_unknown_findings, POLICY.replace("CX026", "CX054")),
+    "limits by tenant where the tenant is no part of the route": (
+        change.limits_by_no_tenant,
+        POLICY.replace("/v0/orders/{tenant}", "/v0/orders") + "tenants: {routeMetadata: org}\n",
+    ),
+    "limits by tenant where hosts name them": (
+        change.limits_by_no_tenant,
+        POLICY.replace("/v0/orders/{tenant}", "/v0/orders").replace("site.x", '"{tenant}.site.x"'),
+    ),
+    "limits by tenant where nothing is routed": (
+        change.limits_by_no_tenant,
+        "rateLimits: {all: {by: [tenant], requests: 1, per: 1s}}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "text"), QUIET.values(), ids=QUIET)
+def test_nothing_is_said_of(
+    rule: Callable[[Subject], Iterator[Finding]], text: str, lint: Callable[..., list[str]]
+) -> None:
+    assert lint([rule], text) == []
+
+
 def test_what_is_not_yet_applied_is_said_once_a_section(lint: Callable[..., list[str]]) -> None:
     said = lint(change.RULES, _files(("", "")))
     assert said == [
@@ -498,6 +570,12 @@ def test_what_is_not_yet_applied_is_said_once_a_section(lint: Callable[..., list
             ),
         )
     ]
+
+
+def test_a_tenants_own_limits_are_no_section_of_the_policy(lint: Callable[..., list[str]]) -> None:
+    without = POLICY[: POLICY.index("rateLimits:")]
+    said = lint([change.sections_not_yet_applied], {"acme.yaml": ACME, "policy.yaml": without})
+    assert [line[:25] for line in said] == ["W policy.yaml:31:1: CX054"]
 
 
 PLACES: Final = {

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cors_authz.policy.lint.origins import RULES, every_sibling
-from cors_authz.policy.pattern import suffix_list_version
+from cors_authz.policy.public_suffix import suffix_list_version
 from cors_authz.policy.subject import Subject
 
 Lint = Callable[..., list[str]]

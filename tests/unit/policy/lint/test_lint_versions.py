@@ -123,6 +123,60 @@ def test_each_finding_is_one_edit_away(case: Case, lint: Callable[..., list[str]
     assert lint([case.rule], case.text.replace(*case.edit)) == case.said.splitlines()
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_one_mistake_hides_no_other_rule(case: Case, lint: Callable[..., list[str]]) -> None:
+    assert set(case.said.splitlines()) <= set(lint(versions.RULES, case.text.replace(*case.edit)))
+
+
+def _group(said: str, of_match: str = "paths: [/orders]") -> str:
+    return f"""
+resourceGroups:
+  orders:
+    match: [{{hosts: [api.x], {of_match}}}]
+    allow: []
+    {said}
+"""
+
+
+QUIET: Final = {
+    "a group without versions": (versions.versions_without_a_place, _group("")),
+    "a group that is not there": (
+        versions.versions_without_a_place,
+        _group("versions: {v1: {}}", "environments: [dev]"),
+    ),
+    "versions without a place, of each route": (versions.routes_without_a_version, _group("versions: {v1: {}}")),
+    "slots in some routes beside versionFrom": (
+        versions.routes_without_a_version,
+        ORDERS.replace("    versions:\n", "    versionFrom: {query: v}\n    versions:\n").replace(
+            "{version}.api", "api"
+        ),
+    ),
+    "versionFrom without a default": (
+        versions.unknown_default_versions,
+        _group("versions: {v1: {}}\n    versionFrom: {query: v}"),
+    ),
+    "an end without deprecation": (
+        versions.sunsets_before_deprecation,
+        _group("versions: {v1: {sunset: 2026-12-31, successor: v2}, v2: {}}"),
+    ),
+    "deprecation without an end": (
+        versions.sunsets_before_deprecation,
+        _group("versions: {v1: {deprecated: 2026-12-31}}"),
+    ),
+    "a successor with an end, of what has none": (
+        versions.bad_successors,
+        _group("versions: {v1: {successor: v2}, v2: {sunset: 2026-12-31, successor: v3}, v3: {}}"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "text"), QUIET.values(), ids=QUIET)
+def test_nothing_is_said_of(
+    rule: Callable[[Subject], Iterator[Finding]], text: str, lint: Callable[..., list[str]]
+) -> None:
+    assert lint([rule], text) == []
+
+
 def test_a_route_of_another_environment_needs_nothing_here(lint: Callable[..., list[str]]) -> None:
     slot_only = NOTES.replace("    versionFrom: {query: v, default: v1}\n", "").replace(
         '"/notes/**", "/n"', '"/{version}"'
