@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Final
 
@@ -26,5 +25,4 @@ def demo(tour: str, port: int, authz_port: int, upstream_port: int) -> None:
     Each request is shown with its answer, the reason, and whether the upstream saw it. Exit 1 if an answer differs from
     the one that the tour expects.
     """
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    sys.exit(run_demo(DemoOptions(Ports(port, authz_port, upstream_port), stay=tour == "stay", colour=colour)))
+    sys.exit(run_demo(DemoOptions(Ports(port, authz_port, upstream_port), stay=tour == "stay")))

@@ -205,7 +205,7 @@ class Guard(Shape):
     provider: Name | None = Field(None, description="whose token is meant; required once there are two providers")
     phase: Literal["actual", "both"] = Field("actual", description="both: checked on the preflight as well")
     on_fail: OnFail | None = None
-    owner: Name | None = None
+    owner: Name | None = Field(None, description="who answers for the guard; default: the document's owner")
     description: Text | None = None
 
 

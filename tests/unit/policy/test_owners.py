@@ -40,7 +40,7 @@ def test_a_guard_has_the_owner_that_it_names_else_that_of_its_document() -> None
 
 UNKNOWN: dict[str, tuple[str, str]] = {
     "a guard": ("10.0.0.0/8], owner: pay", "p.yaml:10:42: CX046 `pai` is no team; did you mean `pay`?"),
-    "a rule": ("app], owner: pay", "p.yaml:17:30: CX046 `pai` is no team; did you mean `pay`?"),
+    "a rule": ("app], owner: pay", "p.yaml:17:31: CX046 `pai` is no team; did you mean `pay`?"),
 }
 
 

@@ -433,7 +433,7 @@ SLIPS: dict[str, Slip] = {
                 "p.yaml:6:5: CX046 `foo` is not a key of a guard; its keys are `authenticated`, `anyRole`, `allRoles`, "
                 "`claim`, `tokenAgeAtMost`, `originInClaim`, `principalIn`, `sourceIn`, `header`, "
                 "`versionIn`, `anyOf`, "
-                "`provider`, `phase`, `onFail`, `description`"
+                "`provider`, `phase`, `onFail`, `owner`, `description`"
             ),
             "p.yaml:7:5: CX046 `claim` has no `name`; a claim condition needs one: add name",
             "p.yaml:7:24: CX046 `claim` has `anyOf` beside `equals`; a claim condition has one of them: leave one out",
