@@ -106,7 +106,7 @@ def _quoted(text: str) -> str:
 
 def _laid_out(node: Any, flow_column: int, block_column: int) -> Any:  # noqa: ANN401 - a node of the YAML library
     """Open what does not fit, from the outside in: what an opened collection holds may fit on lines of its own."""
-    if not isinstance(node, CommentedMap | CommentedSeq) or _fits(node, flow_column):
+    if not isinstance(node, CommentedMap | CommentedSeq) or not node or _fits(node, flow_column):
         return node
     node.fa.set_block_style()
     if isinstance(node, CommentedSeq):
@@ -120,7 +120,15 @@ def _laid_out(node: Any, flow_column: int, block_column: int) -> Any:  # noqa: A
 
 
 def _fits(node: CommentedMap | CommentedSeq, column: int) -> bool:
-    return bool(node.fa.flow_style()) and column + len("".join(_written(node))) <= WIDTH
+    # Within a flow collection the library loses comments.
+    return bool(node.fa.flow_style()) and not _has_comments(node) and column + len("".join(_written(node))) <= WIDTH
+
+
+def _has_comments(node: object) -> bool:
+    if not isinstance(node, CommentedMap | CommentedSeq):
+        return False
+    within = node.values() if isinstance(node, CommentedMap) else node
+    return bool(node.ca.items) or any(_has_comments(item) for item in within)
 
 
 def _written(node: object) -> Iterator[str]:

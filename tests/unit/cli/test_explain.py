@@ -355,9 +355,9 @@ CURLS: Final = {
         {"user-agent": "x/1", "referer": "https://b.example/", "cookie": "a=b"},
     ),
     "headers in Envoy's form": Curl(
-        CurlWords("http://a.example/", headers=("X-A:  1 ", "x-a: 2", "X-Empty;", "x-colon: a:b")),
+        CurlWords("http://a.example/", headers=("X-A:  1 ", "x-a: 2", "X-Empty;", "x-colon: a:b;")),
         *("GET", "http", "a.example", "/"),
-        {"x-a": "1,2", "x-empty": "", "x-colon": "a:b"},
+        {"x-a": "1,2", "x-empty": "", "x-colon": "a:b;"},
     ),
     "a host of its own": Curl(
         CurlWords("http://10.0.0.1/", headers=("Host: a.example",)), "GET", "http", "a.example", "/", {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from cors_authz._gen.wire.external_auth_pb2 import (
@@ -34,9 +35,7 @@ def raw(*fields: tuple[str, bytes]) -> AttributeContext.HttpRequest:
 
 
 def metadata(**of_filter: object) -> Metadata:
-    struct = Struct()
-    struct.update(of_filter)
-    return Metadata(filter_metadata={"a.filter": struct})
+    return Metadata(filter_metadata={"a.filter": ParseDict(of_filter, Struct())})
 
 
 def test_a_whole_request() -> None:

@@ -225,13 +225,13 @@ def test_shadow_touches_nothing(name: str) -> None:
 def test_headers_are_told_what_becomes_of_those_that_are_there() -> None:
     """Vary is merged, the id replaces, what an upstream grants by itself is blanked only where it is."""
     added = wire(POLICY, DECISIONS["its own page"]).ok_response.response_headers_to_add
-    said = {option.header.key: (option.header.value, option.append_action) for option in added}
+    said = {option.header.key: (option.header.value, int(option.append_action)) for option in added}
     assert said["vary"][1] == Action.APPEND
     assert said["x-cors-authz-decision-id"] == (DECISION_ID, Action.OVERWRITE)
     assert said["access-control-allow-origin"] == ("", Action.OVERWRITE_IF_EXISTS)
     token_kept = wire(POLICY, DECISIONS["a token"]).ok_response.response_headers_to_add
     assert ("cache-control", "private", Action.ADD_IF_ABSENT) in {
-        (option.header.key, option.header.value, option.append_action) for option in token_kept
+        (option.header.key, option.header.value, int(option.append_action)) for option in token_kept
     }
 
 
