@@ -10,6 +10,7 @@ import string
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, unique
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cors_authz.policy.pattern import HostPattern, OriginPattern, PathTemplate, Slot, is_literal
@@ -113,6 +114,8 @@ class _Draft:
         return Language(tuple(map(tuple, self.moves)), frozenset({_START}), frozenset(accepts))
 
 
+# A catch-all is compared with every other pattern of its host; the others come once or twice.
+@lru_cache(maxsize=1024)
 def language_of(pattern: Pattern) -> Language:
     """Build the language of a pattern: origins as serialized, hosts with their port if they have one, normal paths."""
     if isinstance(pattern, OriginPattern):
@@ -283,6 +286,9 @@ def relate(one: Pattern, other: Pattern) -> tuple[Relation, str | None]:
     """
     if _are_plainly_disjoint(one, other):
         return Relation.DISJOINT, None
+    plain = _RELATIONS[_is_plainly_within(one, other), _is_plainly_within(other, one)]
+    if plain is not Relation.CROSSING:
+        return plain, _shortest_of(other if plain is Relation.WIDER else one)
     left, right = language_of(one), language_of(other)
     only, other_only = _only_string(one), _only_string(other)
     if only is not None:
@@ -309,6 +315,44 @@ def _is_within(inner: Language, outer: Language) -> bool:
         return within(inner, outer) is None
     except SearchBoundError:
         return False
+
+
+def _is_plainly_within(inner: Pattern, outer: Pattern) -> bool:
+    """Spare catch-alls the search: ten thousand groups share a host, or a domain, with one.
+
+    Whatever begins with the pieces of an open pattern is within it, and the other way around only if both are the same.
+    """
+    if isinstance(inner, PathTemplate) or isinstance(outer, PathTemplate):
+        return isinstance(inner, PathTemplate) and isinstance(outer, PathTemplate) and _is_path_within(inner, outer)
+    any_port = "*" if isinstance(outer, OriginPattern) else ""
+    return outer.port in {any_port, inner.port} and _is_name_within(inner, outer)
+
+
+def _is_path_within(inner: PathTemplate, outer: PathTemplate) -> bool:
+    if not outer.rest:
+        return not inner.rest and inner.segments == outer.segments
+    return inner.segments[: len(outer.segments)] == outer.segments
+
+
+def _is_name_within(inner: OriginPattern | HostPattern, outer: OriginPattern | HostPattern) -> bool:
+    more = len(inner.labels) - len(outer.labels)
+    if more == 0:
+        return inner.wildcard == outer.wildcard and inner.labels == outer.labels
+    return more > 0 and outer.wildcard and inner.labels[more:] == outer.labels
+
+
+def _shortest_of(pattern: Pattern) -> str:
+    """Write the string that a search would find in a pattern: the shortest, and of those the most readable."""
+    if isinstance(pattern, PathTemplate):
+        return "".join(f"/{_shortest_piece(segment)}" for segment in pattern.segments) or "/"
+    labels = ((Slot.LABEL,), *pattern.labels) if pattern.wildcard else pattern.labels
+    scheme = f"{pattern.scheme}://" if isinstance(pattern, OriginPattern) else ""
+    port = "" if pattern.port in {"", "*"} else f":{pattern.port}"
+    return scheme + ".".join(map(_shortest_piece, labels)) + port
+
+
+def _shortest_piece(piece: Piece) -> str:
+    return "".join(min(part.letters, key=_unreadableness) if isinstance(part, Slot) else part for part in piece)
 
 
 def _only_string(pattern: Pattern) -> str | None:

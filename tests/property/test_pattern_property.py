@@ -195,6 +195,43 @@ def test_relation_fits_every_string(
 MIRRORED = {Relation.NARROWER: Relation.WIDER, Relation.WIDER: Relation.NARROWER}
 
 
+@st.composite
+def overlapping(draw: st.DrawFn) -> tuple[OriginPattern | HostPattern | PathTemplate, ...]:
+    """Draw a pattern, and one that often begins (of names: ends) as it does and goes on."""
+    front, ends = draw(st.lists(labels, max_size=2)), draw(st.lists(labels, max_size=2))
+    names_of = [".".join([*some, "x"]) for some in ([*front, *ends], ends)]
+    hosts = [f"{draw(st.sampled_from(['', '*.']))}{name}{draw(st.sampled_from(['', ':7']))}" for name in names_of]
+    front, ends = draw(st.lists(segments, max_size=2)), draw(st.lists(segments, max_size=2))
+    paths = [f"/{'/'.join([*some, *draw(st.sampled_from([[], ['**']]))])}" for some in (front, [*front, *ends])]
+    any_port = draw(st.sampled_from(["", ":*"]))
+    drawn = draw(
+        st.sampled_from(
+            [
+                tuple(map(parse_host_pattern, hosts)),
+                tuple(parse_origin_pattern(f"q://{host}{'' if ':' in host else any_port}") for host in hosts),
+                tuple(map(parse_path_template, paths)),
+            ]
+        )
+    )
+    assume(not any(isinstance(one, Problem) for one in drawn))
+    return tuple(one for one in drawn if not isinstance(one, Problem))
+
+
+@modest
+@given(overlapping() | patterns())
+def test_relation_is_what_a_search_finds(drawn: tuple[OriginPattern | HostPattern | PathTemplate, ...]) -> None:
+    left, right = map(language_of, drawn)
+    shared = common(left, right)
+    narrower, wider = within(left, right) is None, within(right, left) is None
+    found = {
+        (True, True): Relation.EQUAL,
+        (True, False): Relation.NARROWER,
+        (False, True): Relation.WIDER,
+        (False, False): Relation.CROSSING,
+    }[narrower, wider]
+    assert relate(*drawn) == ((Relation.DISJOINT, None) if shared is None else (found, shared))
+
+
 @modest
 @given(patterns())
 def test_relation_is_mirrored_from_the_other_side(

@@ -10,6 +10,7 @@ from cors_authz.policy.grammar.slots import tokens_of
 from cors_authz.policy.pattern import Piece, Slot
 
 LONGEST_NAME: Final = 253
+LONGEST_SCHEME: Final = 64
 
 TAILS: Final = {"/": "no path", "\\": "no path", "?": "no query", "#": "no fragment"}
 """What ends a host, and what the rest is then called."""

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from cors_authz.policy.grammar.authority import Grammar, Parts, labels_of, take_apart
+from cors_authz.fetch.origin import parse_origin
+from cors_authz.policy.grammar.authority import LONGEST_NAME, LONGEST_SCHEME, Grammar, Parts, labels_of, take_apart
 from cors_authz.policy.grammar.mends import (
     mended,
     object_to_form,
@@ -22,7 +23,7 @@ from cors_authz.policy.grammar.mends import (
 from cors_authz.policy.grammar.objections import named, object_to_expression, object_to_parts, object_to_several
 from cors_authz.policy.grammar.slots import LABEL_SLOTS
 from cors_authz.policy.locality import is_loopback
-from cors_authz.policy.pattern import OriginPattern, Problem
+from cors_authz.policy.pattern import OriginPattern, Piece, Problem
 
 _GRAMMAR: Final = Grammar(
     noun="an origin",
@@ -48,6 +49,21 @@ def parse_origin_pattern(text: str) -> OriginPattern | Problem:
     wherever one can be derived. Never raises.
     Spec: https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin
     """
+    return _exact(text) or _read(text)
+
+
+def _exact(text: str) -> OriginPattern | None:
+    """Read an exact origin without a mistake: a policy may have 100,000 of them, and hardly anything else."""
+    origin = parse_origin(text)
+    if origin is None or origin.scheme in _PSEUDO_SCHEMES:
+        return None
+    if len(origin.scheme) > LONGEST_SCHEME or len(origin.host) > LONGEST_NAME:
+        return None
+    labels: tuple[Piece, ...] = tuple((label,) for label in origin.labels)
+    return OriginPattern(text, origin.scheme, origin.host, wildcard=False, labels=labels, port=origin.port)
+
+
+def _read(text: str) -> OriginPattern | Problem:
     problem = _object_to_no_origin(text)
     if problem:
         return problem

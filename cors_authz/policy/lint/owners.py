@@ -27,6 +27,16 @@ def unknown_owners(subject: Subject) -> Iterator[Finding]:
 
 
 def _written_owners(subject: Subject) -> Iterator[tuple[str, Place, str]]:
+    yield from _owners_beside_resource_groups(subject)
+    for group in subject.estate.resource_groups.values():
+        if group.model.owner:
+            yield group.model.owner, group.place("owner"), group.about
+        for index, rule in enumerate(group.model.allow):
+            if rule.owner:
+                yield rule.owner, group.place("allow", index, "owner"), group.about
+
+
+def _owners_beside_resource_groups(subject: Subject) -> Iterator[tuple[str, Place, str]]:
     for document in subject.estate.documents:
         if not isinstance(document.model, schema.TenantOverlay) and document.model.metadata.owner:
             yield document.model.metadata.owner, document.place("metadata", "owner"), "metadata"
@@ -36,12 +46,6 @@ def _written_owners(subject: Subject) -> Iterator[tuple[str, Place, str]]:
     for guard in subject.estate.guards.values():
         if guard.model.owner:
             yield guard.model.owner, guard.place("owner"), guard.about
-    for group in subject.estate.resource_groups.values():
-        if group.model.owner:
-            yield group.model.owner, group.place("owner"), group.about
-        for index, rule in enumerate(group.model.allow):
-            if rule.owner:
-                yield rule.owner, group.place("allow", index, "owner"), group.about
 
 
 def unknown_members(subject: Subject) -> Iterator[Finding]:

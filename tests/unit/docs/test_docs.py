@@ -6,15 +6,19 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 import pytest
 import yaml
 
 from cors_authz.cli.main import cli
-from cors_authz.pdp.decision import NO_CONTENT, Objection, Reason
+from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS, Address, bootstrap
+from cors_authz.fetch.request import Kind
+from cors_authz.pdp.decide import CHECKS
+from cors_authz.pdp.decision import NO_CONTENT, Objection, Outcome, Reason
 from cors_authz.pdp.reasons import WORDS
+from cors_authz.pdp.response import GROUP_HEADER, ID_HEADER, ROLES_HEADER, TENANT_HEADER, VERSION_HEADER
 from cors_authz.policy.document import Source
 from cors_authz.policy.finding import Finding, Severity
 from cors_authz.policy.load import check_policy
@@ -25,6 +29,7 @@ DOCS: Final = {path.relative_to(ROOT).as_posix(): path for path in (README, *sor
 
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _WHOLE: Final = "apiVersion: "
+_HEAD: Final = "apiVersion: cors-authz/v1\nkind: PolicyBundle\nmetadata: {name: example}\n"
 
 
 class Block(NamedTuple):
@@ -82,6 +87,12 @@ def test_readme_and_language_reference_show_a_whole_policy() -> None:
     assert {name.partition(" ")[0] for name in POLICIES} >= {"README.md", "docs/policy.md"}
 
 
+def test_the_fragments_of_the_language_reference_are_one_policy() -> None:
+    blocks = _blocks((ROOT / "docs" / "policy.md").read_text())
+    fragments = [block.text for block in blocks if block.language == "yaml" and not block.is_whole]
+    assert _said(_check(_HEAD + "".join(fragments)), Severity.ERROR) == []
+
+
 # --- Findings ---------------------------------------------------------------------------------------------------------
 
 FINDINGS: Final = _sections(ROOT / "docs" / "findings.md")
@@ -92,7 +103,6 @@ EMITTED: Final = {
 }
 BY_CODE: Final = {heading[:5]: text for heading, text in FINDINGS.items() if heading.startswith("CX")}
 PART, PEOPLE = (block.text for block in _blocks(FINDINGS[""])[1:])
-_HEAD: Final = "apiVersion: cors-authz/v1\nkind: PolicyBundle\nmetadata: {name: example}\n"
 _WORDS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "info"}
 
 
@@ -157,6 +167,57 @@ def test_the_section_of_a_reason_says_its_status(reason: Reason) -> None:
 def test_each_refusal_says_who_can_mend_it_and_how(reason: Reason) -> None:
     section = REASONS[f"`{reason.value}`"]
     assert [who for who in _HELPED if f"\n- {who}" not in section] == []
+
+
+# --- Decisions --------------------------------------------------------------------------------------------------------
+
+DECISION: Final = _sections(ROOT / "docs" / "decision.md")
+
+
+def _first_cells(section: str) -> list[str]:
+    """The first column of a section's only table, without its head; a cell may name several things."""
+    rows = re.findall(r"^\| ([^|]*) \|", section, flags=re.MULTILINE)[1:]
+    return [name.strip("`") for cell in rows for name in cell.split(", ")]
+
+
+def test_the_order_of_objections_is_that_of_the_code() -> None:
+    assert _first_cells(DECISION["The order of objections"]) == [check.name for check in CHECKS]
+
+
+def test_kinds_and_outcomes_are_those_of_the_code() -> None:
+    kinds = [name.replace(" ", "-") for name in _first_cells(DECISION["Kinds of request"])]
+    assert sorted(kinds) == sorted(kind.value for kind in Kind)
+    assert sorted(_first_cells(DECISION["Answers"])) == sorted(outcome.value for outcome in Outcome)
+
+
+def test_the_headers_to_the_upstream_are_those_of_the_code() -> None:
+    assert _first_cells(DECISION["To the upstream"]) == [
+        ID_HEADER,
+        GROUP_HEADER,
+        TENANT_HEADER,
+        VERSION_HEADER,
+        ROLES_HEADER,
+    ]
+
+
+# --- Envoy ------------------------------------------------------------------------------------------------------------
+
+
+def _manager() -> dict[str, Any]:
+    loopback = Address("127.0.0.1", 0)
+    listener = bootstrap(loopback, [loopback], loopback, loopback)["static_resources"]["listeners"][0]
+    manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return manager
+
+
+def test_the_settings_for_envoy_are_those_that_the_tests_run() -> None:
+    texts = [block.text for block in _blocks((ROOT / "docs" / "envoy.md").read_text())]
+    ext_authz, manager, host = (yaml.safe_load(text) for text in texts[:3])
+    run = _manager()
+    [filter_run] = (each for each in run["http_filters"] if each["name"] == ext_authz["name"])
+    assert filter_run["typed_config"] | ext_authz["typed_config"] == filter_run["typed_config"]
+    assert run | manager == run
+    assert host == {"response_headers_to_remove": list(CORS_RESPONSE_HEADERS)}
 
 
 # --- Links ------------------------------------------------------------------------------------------------------------

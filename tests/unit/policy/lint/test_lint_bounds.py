@@ -125,6 +125,7 @@ UNLIKE: Final = {
     "hosts differ": PATHS.replace("[api.x], paths", "[third.x], paths").replace("/other", "/Orders/{id}"),
     "names of slots differ": PATHS.replace("/other", "/orders/{name}"),
     "what follows differs": PATHS.replace("/other", "/ORDERS/{id}/**"),
+    "nothing, not even the encoding,": PATHS.replace("/tags/a~b", "/a%2A").replace("/other", "/a%2A"),
     "a path cannot be read": PATHS.replace("/other", "/ORDERS//{id}"),
 }
 

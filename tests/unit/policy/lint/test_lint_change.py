@@ -403,6 +403,16 @@ CASES: Final = {
         ("owner: shop\n", "owner: shp\n"),
         "E policy.yaml:25:12: CX046 `shp` is no team; did you mean `shop`?",
     ),
+    "a guard of nobody": Case(
+        owners.unknown_owners,
+        ("clerk: {sourceIn: [10.0.0.0/8]}", "clerk: {sourceIn: [10.0.0.0/8], owner: pey}"),
+        "E policy.yaml:18:47: CX046 `pey` is no team; did you mean `pay`?",
+    ),
+    "a rule of nobody": Case(
+        owners.unknown_owners,
+        ("    owner: shop\n    allow: []", "    owner: shop\n    allow: [{origins: [web], owner: pey}]"),
+        "E policy.yaml:26:38: CX046 `pey` is no team; did you mean `pay`?",
+    ),
     "a member who is nobody": Case(
         owners.unknown_members,
         ("[kim, noor]", "[kim, nooor]"),
@@ -627,6 +637,32 @@ def test_without_teams_and_people_owners_are_plain_names(lint: Callable[..., lis
     - {finding: CX026, at: originGroups/web, reason: somebody said so, by: whoever, until: 2027-01-01}
     """
     assert lint(change.RULES, text) == []
+
+
+WITHIN: Final = {
+    "deeper": ("/{version}/orders/**", "/{version}/orders/a/{id}", True),
+    "the same, with another name": ("/{version}/orders/**", "/{id}/orders/**", True),
+    "the territory's front": ("/{version}/orders/**", "/v1/orders", True),
+    "one segment short": ("/{version}/orders/**", "/v1", False),
+    "all that follows, of one": ("/{version}/orders", "/v1/orders/**", False),
+    "one of those that follow": ("/{version}/orders", "/v1/orders/a", False),
+    "an exact path": ("/{version}/orders", "/v1/orders", True),
+    "a slot, of a text": ("/v1/orders", "/{version}/orders", False),
+    "a text, of a part of a segment": ("/v{version}/orders", "/v1/orders", True),
+    "a slot, of a part of a segment": ("/v{version}/orders", "/{version}/orders", False),
+}
+
+
+@pytest.mark.parametrize(("territory", "path", "is_within"), WITHIN.values(), ids=WITHIN)
+def test_what_lies_within_a_territory(
+    territory: str, path: str, lint: Callable[..., list[str]], *, is_within: bool
+) -> None:
+    text = f"""
+    teams: {{a: {{contact: c, governs: ["api.x{territory}"]}}}}
+    resourceGroups:
+      orders: {{match: [{{hosts: [api.x], paths: ["{path}"]}}], owner: a, allow: []}}
+    """
+    assert (lint([owners.foreign_routes], text) == []) is is_within
 
 
 def test_the_routes_of_a_team_may_lie_anywhere_within_what_it_governs(lint: Callable[..., list[str]]) -> None:
