@@ -16,6 +16,7 @@ import click
 from cors_authz import __version__
 from cors_authz.cli.policy_option import INVALID_POLICY, sources_at
 from cors_authz.edge.clock import now
+from cors_authz.edge.collector import collector_at_rest
 from cors_authz.policy.finding import Finding, Severity
 from cors_authz.policy.load import UnknownEnvironmentError, check_policy
 
@@ -39,7 +40,8 @@ def check(path: Path, environment: str | None, form: str, fail_on: str, show: st
     Every finding is printed as `file:line:column: CODE text`. Exit 0 if the policy would load, 3 if not.
     """
     try:
-        findings = check_policy(sources_at(path), environment, now())
+        with collector_at_rest():
+            findings = check_policy(sources_at(path), environment, now())
     except UnknownEnvironmentError as error:
         raise click.UsageError(str(error)) from error
     shown = [finding for finding in findings if _RANK[finding.severity] <= _SHOWN[show]]

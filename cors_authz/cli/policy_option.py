@@ -10,6 +10,7 @@ from typing import Final, NoReturn, TypeVar
 import click
 
 from cors_authz.edge.clock import now
+from cors_authz.edge.collector import collector_at_rest
 from cors_authz.edge.policy_files import PolicyFilesError, read_sources
 from cors_authz.policy.document import Source
 from cors_authz.policy.finding import PolicyError
@@ -49,7 +50,8 @@ def sources_at(path: Path) -> tuple[Source, ...]:
 def loaded_from(path: Path, environment: str) -> Loaded:
     """Load a policy, or end with every error of it on standard error (exit 3)."""
     try:
-        return load_policy(sources_at(path), environment, now())
+        with collector_at_rest():
+            return load_policy(sources_at(path), environment, now())
     except UnknownEnvironmentError as error:
         raise click.UsageError(str(error)) from error
     except PolicyError as error:

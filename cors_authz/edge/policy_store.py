@@ -12,6 +12,7 @@ from typing import Final
 from watchfiles import watch
 
 from cors_authz.edge.clock import now
+from cors_authz.edge.collector import collector_at_rest
 from cors_authz.edge.jwks import KeySources
 from cors_authz.edge.policy_files import PolicyFilesError, fingerprint, read_sources
 from cors_authz.edge.tokens import TokenReader
@@ -87,7 +88,8 @@ class PolicyStore:
         return True
 
     def _load(self) -> ActivePolicy:
-        loaded = load_policy(read_sources(self._path), self._environment, now())
+        with collector_at_rest():
+            loaded = load_policy(read_sources(self._path), self._environment, now())
         providers = loaded.policy.providers
         tokens = TokenReader(providers, self._keys.of(providers.values()))
         return ActivePolicy(loaded.policy, Encoder(loaded.policy), tokens, loaded.findings)

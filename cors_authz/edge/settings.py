@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 
@@ -22,10 +23,14 @@ class Settings:
     grace_seconds: float
 
     def __post_init__(self) -> None:
-        """Refuse an address that no server can listen on.
+        """Refuse an address that no server can listen on, and times that are none.
 
         Raises: SettingsError.
         """
+        for name, seconds in (("drain-seconds", self.drain_seconds), ("grace-seconds", self.grace_seconds)):
+            # Not-a-number is within no range, and passes every test that asks for what is outside of one.
+            if not 0 <= seconds < inf:
+                raise SettingsError(f"{name}: `{seconds}` is no time; write a number of seconds, 0 or more")
         if self.listen.startswith("unix:"):
             if not self.listen.removeprefix("unix:").startswith("/"):
                 raise SettingsError(f"listen: `{self.listen}` has no absolute path; write unix:/run/cors-authz.sock")

@@ -94,7 +94,7 @@ def _is_ipv4(host: str) -> bool:
 
 
 def _is_ipv6(address: str) -> bool:
-    if "%" in address or "." in address:
+    if "%" in address:
         return False
     try:
         return _serialize_ipv6(IPv6Address(address)) == address

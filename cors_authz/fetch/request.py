@@ -131,18 +131,20 @@ def kind_of(request: Request, method: str, own_origin: str) -> Kind:
         return Kind.PREFLIGHT
     origin = request.headers.get("origin", "")
     site = site_of(request)
-    if origin and origin == own_origin:
-        return Kind.SAME_ORIGIN
-    if origin == OPAQUE and site is Site.SAME_ORIGIN:
-        # Pages with `Referrer-Policy: no-referrer` send this to their own origin.
+    if _is_own(origin, own_origin, site):
         return Kind.SAME_ORIGIN
     if origin:
         return Kind.CROSS_ORIGIN
     if site is Site.ABSENT:
         return Kind.NOT_A_BROWSER
-    if site in _OWN_SITES:
-        return Kind.SAME_ORIGIN
     return Kind.CROSS_ORIGIN if is_write(method) or is_websocket(request) else _cross_site_load(request)
+
+
+def _is_own(origin: str, own_origin: str, site: Site) -> bool:
+    if not origin:
+        return site in _OWN_SITES
+    # Pages with `Referrer-Policy: no-referrer` send `null` to their own origin.
+    return origin == own_origin or (origin == OPAQUE and site is Site.SAME_ORIGIN)
 
 
 def _cross_site_load(request: Request) -> Kind:

@@ -1,4 +1,4 @@
-"""The request target: host and path in the one form in which policies compare them, or nothing where it is ambiguous."""
+"""Host and path of a request in the one form in which policies compare them, or nothing where it is ambiguous."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from cors_authz.fetch.origin import DEFAULT_PORTS, is_host, split_port
 MAX_TARGET_CHARACTERS: Final = 65_536
 
 # Linear: one class, one quantifier per segment. It spares ordinary paths the work of the rest of this module.
-_PLAIN: Final = re.compile(r"/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*/)*[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*")
+_PLAIN: Final = re.compile(
+    r"/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*/)*"
+    r"[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*"
+)
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _ENCODED_SLASH: Final = "%2F"
@@ -52,13 +55,13 @@ class Authority(NamedTuple):
 
 
 def read_target(raw: str) -> Target | None:
-    """Bring a request target to normal form; it is never repaired.
+    r"""Bring a request target to normal form; it is never repaired.
 
     Before `?`; unreserved characters decoded, hexadecimal digits in upper case; `;parameters` of a segment and one
     final `/` set aside.
 
     Returns: the target; None where an upstream might read the path in another way: no leading `/`, `.` or `..`
-    segments, `//`, `\\`, an encoded `\\` or NUL, a broken `%`, a control or non-ASCII character, or over 65,536
+    segments, `//`, `\`, an encoded `\` or NUL, a broken `%`, a control or non-ASCII character, or over 65,536
     characters. Hostile input is data: never raises.
     Spec: https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.
     """

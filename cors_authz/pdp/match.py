@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from cors_authz.fetch.fields import asked_headers
 from cors_authz.fetch.origin import DEFAULT_PORTS
-from cors_authz.fetch.request import Kind, Request, is_preflight, is_websocket, kind_of, overriding_method
+from cors_authz.fetch.request import Kind, Request, is_preflight, is_websocket, is_write, kind_of, overriding_method
 from cors_authz.fetch.target import Authority, Target, query_values, read_authority, read_target
 from cors_authz.pdp.facts import Facts, Standing
 from cors_authz.policy.compiled import (
@@ -15,9 +15,9 @@ from cors_authz.policy.compiled import (
     HostRoutes,
     Membership,
     Protocol,
-    ResourceGroup,
     Route,
     RouteTable,
+    Rule,
     TenantSource,
     VersionFrom,
     VersionSource,
@@ -60,7 +60,8 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     origin = request.headers.get("origin", "")
     foreign = kind is Kind.CROSS_ORIGIN or kind is Kind.PREFLIGHT
     memberships = policy.origins.find(origin) if foreign and origin else ()
-    standings = _standings(route, memberships, method, version) if memberships else _NO_STANDING
+    methods = _methods_to_admit(request, method) if memberships else ()
+    standings = _standings(route, memberships, methods, version) if memberships else _NO_STANDING
     return Facts(
         policy=policy,
         request=request,
@@ -84,20 +85,29 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
 
 def _effective_method(request: Request, target: Target | None) -> str | None:
     override = overriding_method(request, target.query if target else "")
-    if override:
-        return override
     if override is None:
         return None
+    # A safe method in place of a write is not believed: an upstream that knows no overrides runs what was sent.
+    return override if override and is_write(override) else _sent_method(request)
+
+
+def _sent_method(request: Request) -> str:
     return request.headers["access-control-request-method"] if is_preflight(request) else request.method
+
+
+def _methods_to_admit(request: Request, method: str | None) -> tuple[str, ...]:
+    """Give the methods that one rule must admit: with an override, an upstream may run the one or the other."""
+    if method is None:
+        return ()
+    sent = _sent_method(request)
+    return (method,) if method == sent else (method, sent)
 
 
 def _asked(request: Request) -> tuple[str, ...] | None:
     return asked_headers(request.headers.get("access-control-request-headers", ""))
 
 
-def _route_of(
-    hosts: Iterable[HostRoutes], port: str, target: Target | None, method: str
-) -> tuple[bool, Route | None]:
+def _route_of(hosts: Iterable[HostRoutes], port: str, target: Target | None, method: str) -> tuple[bool, Route | None]:
     known = False
     narrowest: Route | None = None
     for host in hosts:
@@ -123,7 +133,7 @@ def _serves(route: Route, method: str) -> bool:
 
 
 def _standings(
-    route: Route | None, memberships: Iterable[Membership], method: str | None, version: _Version
+    route: Route | None, memberships: Iterable[Membership], methods: tuple[str, ...], version: _Version
 ) -> _Standings:
     if route is None:
         return _NO_STANDING
@@ -132,9 +142,13 @@ def _standings(
         for rule in route.group.rules_of.get(membership.group, ()):
             standing = Standing(rule, membership)
             listed = listed or standing
-            if method is not None and rule.admits(method, version.name if version.known else None):
+            if methods and _admits(rule, methods, version):
                 return _Standings(listed, standing)
     return _Standings(listed, None)
+
+
+def _admits(rule: Rule, methods: Iterable[str], version: _Version) -> bool:
+    return all(rule.admits(method, version.name if version.known else None) for method in methods)
 
 
 def protocol_of(request: Request, target: Target | None) -> Protocol:

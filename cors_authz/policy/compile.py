@@ -76,6 +76,7 @@ class _Compiler:
         self._providers = {name: _provider(name, model) for name, model in self._estate.providers.items()}
         self._guards: dict[str, Guard] = {}
         self._rules = 0
+        self._of_tenants = {route.group.name for route in subject.routes if route.host.tenant or route.path.tenant}
 
     def policy(self, revision: str) -> CompiledPolicy:
         bundle = self._estate.bundle.model
@@ -186,8 +187,7 @@ class _Compiler:
     def _has_tenant(self, named: Named[schema.ResourceGroup]) -> bool:
         tenants = self._estate.bundle.model.tenants
         beyond = tenants is not None and bool(tenants.principal or tenants.route_metadata)
-        routes = (route for route in self._subject.routes if route.group.name == named.name)
-        return beyond or any(route.host.tenant or route.path.tenant for route in routes)
+        return beyond or named.name in self._of_tenants
 
     def _is_any(self, origin_group: str) -> bool:
         return self._estate.origin_groups[origin_group].model.any

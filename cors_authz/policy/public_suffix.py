@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
+from itertools import chain
 from typing import NamedTuple
 
 from cors_authz.policy.locality import is_loopback
@@ -51,10 +52,20 @@ def _open_suffixes(pattern: OriginPattern | HostPattern) -> Iterator[tuple[str, 
             yield ()
         return
     matchers = [piece_matcher(label) for label in labels]
-    for rule in _suffix_list().rules.get(written(top), ()):
+    for rule in _rules_near(labels):
         fits = all(text == "*" or matches(text) for matches, text in zip(matchers, rule, strict=False))
         if fits and _is_open(pattern, len(rule) + 1) and _goes_beyond(pattern, rule):
             yield rule[:-1] if rule[-1] == "*" else rule
+
+
+def _rules_near(labels: Sequence[Piece]) -> Iterator[tuple[str, ...]]:
+    """Give the rules that may fit: under `com` stand thousands, of which hardly one shares the second label as well."""
+    below = _suffix_list().rules.get(written(labels[0]), {})
+    if len(labels) > 1 and is_literal(labels[1]):
+        seconds: Iterable[str] = ("", "*", written(labels[1]))
+    else:
+        seconds = below
+    return chain.from_iterable(below.get(second, ()) for second in seconds)
 
 
 def _from_right(pattern: OriginPattern | HostPattern) -> tuple[Piece, ...]:
@@ -76,10 +87,11 @@ def _goes_beyond(pattern: OriginPattern | HostPattern, rule: tuple[str, ...]) ->
 
 
 class _SuffixList(NamedTuple):
-    """The public suffix list: rules by their last label, as labels from the right, `*` for any; and the exceptions."""
+    """The public suffix list: its rules, as labels from the right with `*` for any, and the exceptions from them."""
 
     version: str
-    rules: Mapping[str, tuple[tuple[str, ...], ...]]
+    rules: Mapping[str, Mapping[str, Sequence[tuple[str, ...]]]]
+    """By their first label from the right, then by their second; "" where there is none."""
     exceptions: frozenset[tuple[str, ...]]
 
 
@@ -89,16 +101,18 @@ def _suffix_list() -> _SuffixList:
     lines = (resources.files("publicsuffixlist") / "public_suffix_list.dat").read_text(encoding="utf-8").splitlines()
     version = next((line.partition("VERSION:")[2].strip() for line in lines if "VERSION:" in line), "unknown")
     names = [line.strip() for line in lines if line.strip() and not line.startswith("//")]
-    rules: dict[str, list[tuple[str, ...]]] = {}
-    for name in names:
-        if name.startswith("!"):
-            continue
-        labels = _rule_labels(name)
-        rules.setdefault(labels[0], []).append(labels)
-        if labels[-1] == "*":
-            rules[labels[0]].append(labels[:-1])
     exceptions = frozenset(_rule_labels(name[1:]) for name in names if name.startswith("!"))
-    return _SuffixList(version, {top: tuple(found) for top, found in rules.items()}, exceptions)
+    return _SuffixList(version, _by_labels(name for name in names if not name.startswith("!")), exceptions)
+
+
+def _by_labels(names: Iterable[str]) -> Mapping[str, Mapping[str, Sequence[tuple[str, ...]]]]:
+    rules: dict[str, dict[str, list[tuple[str, ...]]]] = {}
+    for labels in map(_rule_labels, names):
+        # What a rule with a star says of all names below a name, it says of that name as well.
+        for rule in (labels, labels[:-1]) if labels[-1] == "*" else (labels,):
+            top, second = (*rule, "")[:2]
+            rules.setdefault(top, {}).setdefault(second, []).append(rule)
+    return rules
 
 
 def _rule_labels(name: str) -> tuple[str, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cors_authz.fetch.origin import parse_origin
+from cors_authz.policy.grammar import origin
 from cors_authz.policy.grammar.host import parse_host_pattern
 from cors_authz.policy.grammar.origin import parse_origin_pattern
 from cors_authz.policy.grammar.path import parse_path_template
@@ -139,6 +141,20 @@ serialized = st.builds(
 def test_exact_pattern_is_what_a_browser_serializes(text: str) -> None:
     pattern = parse_origin_pattern(text)
     assert (isinstance(pattern, OriginPattern) and pattern.is_exact) == (parse_origin(text) is not None)
+
+
+@modest
+@given(serialized | origin_texts | serialized.map(lambda text: text.replace("app", "file")))
+@example("ws://x")
+@example("null")
+@example(f"{'a' * 64}://x")
+@example(f"{'a' * 65}://x")
+@example(f"https://{'.'.join(['a' * 62] * 4)}.b")
+@example(f"https://{'.'.join(['a' * 62] * 4)}.bc")
+def test_exact_origins_are_read_the_short_way_as_the_long_way_reads_them(text: str) -> None:
+    with patch.object(origin, "parse_origin", return_value=None):
+        the_long_way = parse_origin_pattern(text)
+    assert parse_origin_pattern(text) == the_long_way
 
 
 @modest

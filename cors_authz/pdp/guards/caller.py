@@ -135,7 +135,7 @@ def _token_age(
     condition: TokenAge, claims: Mapping[str, object], _roles: str, _facts: Facts, readings: Readings
 ) -> Reason | None:
     issued = claims.get("iat")
-    if isinstance(issued, bool) or not isinstance(issued, int | float):
+    if not isinstance(issued, int | float):
         return Reason.TOKEN_TOO_OLD
     return None if readings.now - issued <= condition.seconds else Reason.TOKEN_TOO_OLD
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cors_authz.fetch.fields import is_forbidden_method, is_token
 from cors_authz.fetch.origin import OPAQUE
 from cors_authz.fetch.request import Kind, is_websocket, is_write
 from cors_authz.pdp.decision import Objection, Reason
@@ -46,16 +45,11 @@ def object_to_preflight(facts: Facts, _readings: Readings) -> Objection | None:
     """
     if not facts.is_preflight:
         return None
-    if facts.standing is None or not _may_be_granted(facts.request.headers["access-control-request-method"]):
+    if facts.standing is None:
         return Objection(Reason.METHOD_NOT_ALLOWED if facts.listed else Reason.ORIGIN_NOT_ALLOWED)
     if facts.asked_headers is None or not _grants(facts.standing.rule, facts.asked_headers):
         return Objection(Reason.HEADER_NOT_ALLOWED)
     return None
-
-
-def _may_be_granted(method: str) -> bool:
-    # The asked method is echoed, and may differ from the one that an override in the query lets run.
-    return is_token(method) and not is_forbidden_method(method)
 
 
 def _is_forwarded_read(facts: Facts, group: ResourceGroup) -> bool:

@@ -76,5 +76,8 @@ def object_to_content_type(facts: Facts, _readings: Readings) -> Objection | Non
 
 
 def _may_have_body(facts: Facts) -> bool:
-    length = facts.request.headers.get("content-length")
-    return facts.request.method not in _BODILESS if length is None else length != "0"
+    headers = facts.request.headers
+    length = headers.get("content-length")
+    if length is None:
+        return facts.request.method not in _BODILESS or "transfer-encoding" in headers
+    return length != "0"

@@ -10,7 +10,7 @@ from typing import Final
 
 from cors_authz.policy.finding import shown
 from cors_authz.policy.grammar.address import ipv4_form, ipv6_form
-from cors_authz.policy.grammar.authority import LONGEST_NAME, Grammar, Parts
+from cors_authz.policy.grammar.authority import LONGEST_NAME, LONGEST_SCHEME, Grammar, Parts
 from cors_authz.policy.grammar.slots import CAPTURED, is_slot, tokens_of
 from cors_authz.policy.pattern import LONGEST_LABEL, Problem, Slot
 
@@ -84,7 +84,7 @@ def object_to_parts(parts: Parts, grammar: Grammar) -> Problem | None:
 def _object_to_scheme(parts: Parts) -> Problem | None:
     if parts.scheme == "*":
         return Problem("CX003", f": `*` is no scheme; list each, such as `{parts._replace(scheme='https')}`")
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,63}", parts.scheme):
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*", parts.scheme) or len(parts.scheme) > LONGEST_SCHEME:
         said = "a scheme is a lower-case letter, then at most 63 of a-z, 0-9, `+`, `-` and `.`"
         return Problem("CX003", f": `{shown(parts.scheme)}` is no scheme; {said}")
     return None

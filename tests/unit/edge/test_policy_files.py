@@ -11,8 +11,8 @@ import pytest
 
 from cors_authz.edge import policy_files as module
 from cors_authz.edge.policy_files import PolicyFilesError, fingerprint, policy_files, read_sources
-from cors_authz.policy.tree import MAX_FILE_BYTES
 from cors_authz.policy.load import check_policy
+from cors_authz.policy.tree import MAX_FILE_BYTES
 
 
 def names(path: Path) -> list[tuple[str, bytes]]:
@@ -57,7 +57,9 @@ UNREADABLE = {
     "a directory stands where the file was": Unreadable("policy.yaml", Path.mkdir, "holds no policy"),
     "a link leads nowhere": Unreadable("policy.yaml", lambda path: path.symlink_to("gone"), "holds no policy"),
     "a link leads to itself": Unreadable("p", lambda path: path.symlink_to("p"), "holds no policy"),
-    "a name is longer than names can be": Unreadable("p" * 300, lambda path: path, "cannot be read: File name too long"),
+    "a name is longer than names can be": Unreadable(
+        "p" * 300, lambda path: path, "cannot be read: File name too long"
+    ),
 }
 
 

@@ -44,3 +44,12 @@ def test_a_socket_needs_an_absolute_path(listen: str) -> None:
     with pytest.raises(SettingsError) as raised:
         settings(listen)
     assert str(raised.value) == f"listen: `{listen}` has no absolute path; write unix:/run/cors-authz.sock"
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -0.1])
+@pytest.mark.parametrize("name", ["drain-seconds", "grace-seconds"])
+def test_a_time_that_is_none_is_refused_by_name(name: str, seconds: float) -> None:
+    times = {"drain_seconds": 1.0, "grace_seconds": 1.0, name.replace("-", "_"): seconds}
+    with pytest.raises(SettingsError) as raised:
+        Settings(Path("policy.yaml"), "prod", "127.0.0.1:0", 4, **times)
+    assert str(raised.value) == f"{name}: `{seconds}` is no time; write a number of seconds, 0 or more"

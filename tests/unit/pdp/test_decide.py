@@ -152,6 +152,27 @@ ROWS = {
         ask("POST https://internal.example/", origin=WEB, x_http_method_override="DELETE"),
         deny(Reason.METHOD_NOT_ALLOWED),
     ),
+    "no rule, a write that calls itself a read": Case(
+        ask("POST https://internal.example/?_method=GET", origin=EVIL), deny(Reason.ORIGIN_NOT_ALLOWED)
+    ),
+    "no browser writes where only browsers may, and calls it a read": Case(
+        ask("POST https://proven.example/", x_http_method_override="GET"), deny(Reason.BROWSER_PROOF_MISSING)
+    ),
+    "listed, a method that calls itself a read": Case(
+        ask("DELETE https://internal.example/?_method=GET", origin=WEB), deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "listed, a method that calls itself one of the rule": Case(
+        ask("DELETE https://internal.example/?_method=POST", origin=WEB), deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "listed, a read that calls itself a write of the rule": Case(
+        ask("GET https://internal.example/?_method=POST", origin=WEB), allow(Reason.RULE_ALLOWED)
+    ),
+    "a preflight for a method that calls itself one of the rule": Case(
+        preflight("DELETE https://internal.example/?_method=POST", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
+    "a preflight for a method that calls itself a read": Case(
+        preflight("DELETE https://internal.example/?_method=GET", WEB), preflight_deny(Reason.METHOD_NOT_ALLOWED)
+    ),
     "a write of a sibling": Case(
         ask("POST https://internal.example/", origin=EVIL, sec_fetch_site="same-site"), deny(Reason.ORIGIN_NOT_ALLOWED)
     ),

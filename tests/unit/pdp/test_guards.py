@@ -32,7 +32,8 @@ guards:
   g-version: {versionIn: [v2]}
   g-staff: {authenticated: true, provider: staff}
   g-token-or-principal: {anyOf: [g-any-role, g-principal]}
-  g-staff-or-source: {anyOf: [g-staff, g-source]}
+  g-either-token: {anyOf: [g-any-role, g-staff]}
+  g-source-or-staff: {anyOf: [g-source, g-staff]}
 """
 NAMES = [line.split(":")[0].strip() for line in GUARDS.splitlines() if line.startswith("  g-")]
 GROUPS = "".join(
@@ -162,6 +163,10 @@ CONDITIONS = {
     ),
     "anyOf: none, the first one's answer": Case("g-token-or-principal", Reason.ROLE_MISSING, token(roles=["guest"])),
     "anyOf: none, and keys are missing": Case("g-token-or-principal", Reason.KEYS_UNAVAILABLE, UNAVAILABLE),
+    "anyOf: none, and the keys of the second are missing": Case(
+        "g-source-or-staff", Reason.KEYS_UNAVAILABLE, staff=UNAVAILABLE
+    ),
+    "anyOf: none of two kinds": Case("g-source-or-staff", Reason.SOURCE_NOT_ALLOWED, staff=INVALID),
     "a provider's own header always travels": Case(
         "g-staff", None, shown={"origin": "https://bare.example"}, staff=token()
     ),
@@ -204,6 +209,19 @@ def test_missing_keys_are_our_fault_and_never_a_refusal() -> None:
 def test_a_token_without_a_reading_is_missing() -> None:
     facts = match(ask("GET https://g-authenticated.example/v2/a"), POLICY)
     assert token_of("main", facts, Readings(NOW, {})) == MISSING
+
+
+ROLES: dict[str, tuple[TokenReading, TokenReading, tuple[str, ...]]] = {
+    "of the first token": (token(roles=["clerk"]), token(roles=["staff"]), ("clerk",)),
+    "of the first valid token": (MISSING, token(roles=["staff"]), ("staff",)),
+    "of a token that has none": (token(), token(roles=["staff"]), ()),
+}
+
+
+@pytest.mark.parametrize(("main", "staff", "then"), ROLES.values(), ids=ROLES)
+def test_roles_of_the_decision(main: TokenReading, staff: TokenReading, then: tuple[str, ...]) -> None:
+    request = ask("GET https://g-either-token.example/v2/a")
+    assert decided(POLICY, request, {"main": main, "staff": staff}).roles == then
 
 
 ON_FAIL = compiled(
@@ -406,6 +424,10 @@ TYPES = {
     ),
     "a read without a body": (ask("GET https://api.example/", origin=WEB), True),
     "a read with a body": (ask("GET https://api.example/", origin=WEB, content_length="1"), False),
+    "a read with a body of unknown length": (
+        ask("GET https://api.example/", origin=WEB, transfer_encoding="chunked"),
+        False,
+    ),
     "DELETE without a body": (ask("DELETE https://api.example/", origin=WEB), True),
     "DELETE with a body": (ask("DELETE https://api.example/", origin=WEB, content_length="1"), False),
     "no rule asks its own page": (

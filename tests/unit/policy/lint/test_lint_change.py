@@ -406,12 +406,12 @@ CASES: Final = {
     "a guard of nobody": Case(
         owners.unknown_owners,
         ("clerk: {sourceIn: [10.0.0.0/8]}", "clerk: {sourceIn: [10.0.0.0/8], owner: pey}"),
-        "E policy.yaml:18:47: CX046 `pey` is no team; did you mean `pay`?",
+        "E policy.yaml:18:42: CX046 `pey` is no team; did you mean `pay`?",
     ),
     "a rule of nobody": Case(
         owners.unknown_owners,
         ("    owner: shop\n    allow: []", "    owner: shop\n    allow: [{origins: [web], owner: pey}]"),
-        "E policy.yaml:26:38: CX046 `pey` is no team; did you mean `pay`?",
+        "E policy.yaml:26:37: CX046 `pey` is no team; did you mean `pay`?",
     ),
     "a member who is nobody": Case(
         owners.unknown_members,

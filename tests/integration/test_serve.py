@@ -1,0 +1,176 @@
+"""The service as a process: real signals, real files, real calls."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+import pytest
+
+from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse
+from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from cors_authz.edge.server import CHECK_METHOD, HEALTH_CHECK_METHOD, POLICY
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 20
+POLICY_TEXT = """\
+apiVersion: cors-authz/v1
+kind: PolicyBundle
+metadata: {name: shop, revision: r1}
+originGroups:
+  web: {origins: ["https://shop.example"], trust: high}
+resourceGroups:
+  api:
+    match:
+    - {hosts: [api.example]}
+    allow:
+    - {origins: [web], methods: [POST]}
+"""
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+class Running(NamedTuple):
+    """A service that runs, its log, and a channel to it."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    channel: grpc.Channel
+
+    def health(self, name: str = "") -> int:
+        """Ask gRPC's health service."""
+        message = HealthCheckRequest(service=name).SerializeToString()
+        raw = self.channel.unary_unary(HEALTH_CHECK_METHOD)(message, timeout=SECONDS)
+        return int(HealthCheckResponse.FromString(raw).status)
+
+    def check(self, raw: bytes) -> CheckResponse:
+        """Ask for a decision."""
+        return CheckResponse.FromString(self.channel.unary_unary(CHECK_METHOD)(raw, timeout=SECONDS))
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cors_authz", "serve", *arguments]
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CORS_AUTHZ_")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def ended(*arguments: str) -> tuple[int, str]:
+    """Run a service that cannot start, and give its exit code and what it said."""
+    run = subprocess.run(command(*arguments), env=environment(), capture_output=True, timeout=SECONDS, check=False)
+    return run.returncode, run.stderr.decode()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)
+
+
+@contextmanager
+def serving(policy: Path, log: Path, *arguments: str) -> Iterator[Running]:
+    options = ("--policy", str(policy), "--listen", "127.0.0.1:0", "--drain-seconds", "0.5", *arguments)
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command(*options), env=environment(), stderr=stderr)
+    try:
+        until(lambda: process.poll() is not None or "decides on" in log.read_text())
+        found = re.search(r"decides on (\S+) as", log.read_text())
+        assert found, log.read_text()
+        with grpc.insecure_channel(found[1]) as channel:
+            yield Running(process, log, channel)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY_TEXT)
+    return file
+
+
+def asked(origin: str) -> bytes:
+    http = AttributeContext.HttpRequest(
+        method="POST", scheme="https", host="api.example", path="/", headers={"origin": origin}
+    )
+    request = CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))
+    return request.SerializeToString()
+
+
+def outcome(response: CheckResponse) -> tuple[int, str]:
+    return response.status.code, response.dynamic_metadata.fields["reason"].string_value
+
+
+def test_it_decides_and_survives_what_is_no_request(policy: Path, tmp_path: Path) -> None:
+    with serving(policy, tmp_path / "log") as running:
+        assert (running.health(), running.health(POLICY)) == (SERVING, SERVING)
+        assert outcome(running.check(b"\xff\xff")) == (7, "request_malformed")
+        assert outcome(running.check(b"")) == (7, "request_malformed")
+        assert outcome(running.check(asked("https://evil.example"))) == (7, "origin_not_allowed")
+        assert outcome(running.check(asked("https://shop.example"))) == (0, "rule_allowed")
+
+
+def test_a_bad_version_shows_in_health_and_log_and_a_mended_one_too(policy: Path, tmp_path: Path) -> None:
+    with serving(policy, tmp_path / "log") as running:
+        policy.write_text(POLICY_TEXT.replace("https://shop.example", "null"))
+        until(lambda: running.health(POLICY) == NOT_SERVING)
+        assert running.health() == SERVING
+        assert outcome(running.check(asked("https://shop.example"))) == (0, "rule_allowed")
+        assert "policy.yaml:5:19: CX002 `null`" in running.log.read_text()
+        policy.write_text(POLICY_TEXT.replace("shop.example", "new.example"))
+        until(lambda: running.health(POLICY) == SERVING)
+        assert outcome(running.check(asked("https://new.example"))) == (0, "rule_allowed")
+        assert outcome(running.check(asked("https://shop.example"))) == (7, "origin_not_allowed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(number: signal.Signals, policy: Path, tmp_path: Path) -> None:
+    with serving(policy, tmp_path / "log") as running, ThreadPoolExecutor(2) as pool:
+        assert running.health() == SERVING
+        running.process.send_signal(number)
+        until(lambda: running.health() == NOT_SERVING)
+        answers = list(pool.map(running.check, [asked("https://shop.example")] * 50))
+        assert {outcome(answer) for answer in answers} == {(0, "rule_allowed")}
+        assert running.process.wait(SECONDS) == 0
+        assert "Traceback" not in running.log.read_text()
+
+
+def test_it_listens_on_a_socket_of_the_file_system(policy: Path, tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s.sock"
+    with serving(policy, tmp_path / "log", "--listen", address) as running:
+        assert outcome(running.check(asked("https://shop.example"))) == (0, "rule_allowed")
+
+
+def test_a_busy_port_is_told_with_the_address(policy: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, said = ended("--policy", str(policy), "--listen", address)
+    assert code == 1
+    assert f"cannot listen on `{address}`: in use, or not ours to open; choose another" in said
+    assert "Traceback" not in said
+
+
+def test_an_unknown_environment_is_a_usage_error_that_lists_the_declared_ones(policy: Path) -> None:
+    code, said = ended("--policy", str(policy), "--environment", "moon")
+    assert (code, "the policy declares no environment `moon`; it declares prod, staging, dev" in said) == (2, True)
+
+
+def test_an_invalid_policy_is_refused_with_every_error(policy: Path) -> None:
+    policy.write_text(POLICY_TEXT.replace("https://shop.example", "null").replace("api.example", "API.example"))
+    code, said = ended("--policy", str(policy))
+    places = [line.split(" ")[0] for line in said.splitlines()]
+    assert (code, places) == (3, ["policy.yaml:5:19:", "policy.yaml:9:16:"])
