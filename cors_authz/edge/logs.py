@@ -17,11 +17,16 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _carried(record.getMessage()),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _carried(self.formatException(record.exc_info))
         return orjson.dumps(line).decode()
+
+
+def _carried(text: str) -> str:
+    # Python reads the bytes of a file's name that are no UTF-8 as surrogates, and a record must not be lost for them.
+    return text.encode(errors="replace").decode()
 
 
 def log_to_stderr(level: str, form: str) -> None:

@@ -419,9 +419,7 @@ def _route_table(hosts: Iterable[tuple[HostPattern, HostRoutes]]) -> RouteTable:
             exact.setdefault(host.host, []).append(routes)
         else:
             patterns.add(host.labels[::-1], routes, below=host.wildcard)
-    return RouteTable(
-        {name: (*own, *patterns.find(_reversed_labels(name))) for name, own in exact.items()}, patterns
-    )
+    return RouteTable({name: (*own, *patterns.find(_reversed_labels(name))) for name, own in exact.items()}, patterns)
 
 
 def _reversed_labels(host: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString, PlainScalarString, ScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, PlainScalarString
 
 from cors_authz.policy.canonical import canonical
 from cors_authz.policy.document import Source, read_documents
@@ -100,9 +100,10 @@ def _settled(node: Any) -> Any:  # noqa: ANN401 - a node of the YAML library
     return _quoted(node) if isinstance(node, str) else node
 
 
-def _quoted(text: str) -> ScalarString:
+def _quoted(text: str) -> str:
     # A scalar string of the library: in place of a mere text, its collections put back the old quotes.
-    return PlainScalarString(text) if _PLAIN.fullmatch(text) else DoubleQuotedScalarString(text)
+    quoted: str = PlainScalarString(text) if _PLAIN.fullmatch(text) else DoubleQuotedScalarString(text)
+    return quoted
 
 
 def _laid_out(node: Any, flow_column: int, block_column: int) -> Any:  # noqa: ANN401 - a node of the YAML library

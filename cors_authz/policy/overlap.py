@@ -260,7 +260,6 @@ def _is_open_at(item: _Item[T], depth: int) -> bool:
     return item.open and depth == len(item.pieces)
 
 
-
 def _pairs(items: Sequence[_Item[T]]) -> Iterator[tuple[T, T]]:
     for one, other in combinations(items, 2):
         yield one.value, other.value

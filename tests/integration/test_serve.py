@@ -47,15 +47,19 @@ class Running(NamedTuple):
     log: Path
     channel: grpc.Channel
 
+    def call(self, method: str, message: bytes) -> bytes:
+        """Call a method with bytes."""
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(method)
+        return call(message, timeout=SECONDS)
+
     def health(self, name: str = "") -> int:
         """Ask gRPC's health service."""
         message = HealthCheckRequest(service=name).SerializeToString()
-        raw = self.channel.unary_unary(HEALTH_CHECK_METHOD)(message, timeout=SECONDS)
-        return int(HealthCheckResponse.FromString(raw).status)
+        return int(HealthCheckResponse.FromString(self.call(HEALTH_CHECK_METHOD, message)).status)
 
     def check(self, raw: bytes) -> CheckResponse:
         """Ask for a decision."""
-        return CheckResponse.FromString(self.channel.unary_unary(CHECK_METHOD)(raw, timeout=SECONDS))
+        return CheckResponse.FromString(self.call(CHECK_METHOD, raw))
 
 
 def command(*arguments: str) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cors_authz import __version__
-from cors_authz.__main__ import cli
+from cors_authz.cli.main import cli
 
 GOOD = """\
 apiVersion: cors-authz/v1

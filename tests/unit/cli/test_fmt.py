@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cors_authz.__main__ import cli
+from cors_authz.cli.main import cli
 
 SETTLED = "apiVersion: cors-authz/v1\nkind: PolicyBundle\n# why\nmetadata: {name: p}\n"
 LOOSE = SETTLED.replace("{name: p}", "{ name:  'p' }")

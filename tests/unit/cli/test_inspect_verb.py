@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from cors_authz.__main__ import cli
+from cors_authz.cli.main import cli
 from cors_authz.policy.canonical import canonical
 from cors_authz.policy.document import Source, read_documents
 

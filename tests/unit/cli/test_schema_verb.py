@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from cors_authz.__main__ import cli
+from cors_authz.cli.main import cli
 
 REFERENCE = Path(__file__).parents[2] / "policies" / "reference"
 

@@ -9,8 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cors_authz.__main__ import cli
 from cors_authz.cli import serve as module
+from cors_authz.cli.main import cli
 from cors_authz.cli.serve import serve
 from cors_authz.edge.server import ServerError
 from cors_authz.edge.settings import Settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
+
+import pytest
 
 from cors_authz.edge.logs import JsonFormatter
 
@@ -24,13 +25,13 @@ def test_a_record_is_one_line_with_its_time_in_utc() -> None:
 
 
 def test_an_exception_stays_on_the_line() -> None:
-    try:
-        raise ValueError("injected")
-    except ValueError:
-        record = logging.makeLogRecord({"msg": "failed", "exc_info": sys.exc_info()})
+    with pytest.raises(ValueError, match="injected") as raised:
+        int("injected")
+    info = (raised.type, raised.value, raised.tb)
+    record = logging.makeLogRecord({"msg": "failed", "exc_info": info})
     line = JsonFormatter().format(record)
     assert "\n" not in line
-    assert json.loads(line)["exception"].endswith("ValueError: injected")
+    assert json.loads(line)["exception"].endswith("base 10: 'injected'")
 
 
 def test_a_text_that_no_encoding_can_carry_is_still_a_line() -> None:

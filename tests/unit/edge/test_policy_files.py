@@ -104,6 +104,11 @@ def _rewrite_in_place(file: Path) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def _become_a_directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
 def _replace(file: Path) -> None:
     new = file.with_suffix(".new")
     new.write_text("a")
@@ -117,7 +122,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a file that is gone": Path.unlink,
     "a file that is renamed": lambda file: file.rename(file.with_name("b.yaml")),
     "a file that is new": lambda file: file.with_name("z.yaml").touch(),
-    "a file that becomes a directory": lambda file: (file.unlink(), file.mkdir()),
+    "a file that becomes a directory": _become_a_directory,
 }
 
 

@@ -90,7 +90,7 @@ def answer(raw: bytes, to: CheckService | None = None) -> CheckResponse:
 
 
 def reason(response: CheckResponse) -> str:
-    return cast("str", response.dynamic_metadata.fields["reason"].string_value)
+    return response.dynamic_metadata.fields["reason"].string_value
 
 
 def test_what_the_policy_allows_is_allowed() -> None:

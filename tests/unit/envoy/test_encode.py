@@ -43,11 +43,7 @@ resourceGroups:
     allow: [{origins: [web], credentials: [bearer]}]
   offices:
     match: [{hosts: [office.example]}]
-    guards: [office]
-    allow: [{origins: [web]}]
-  homes:
-    match: [{hosts: [home.example]}]
-    guards: [home]
+    guards: [office, home]
     allow: [{origins: [web]}]
   open:
     match: [{hosts: [open.example]}]
@@ -91,7 +87,7 @@ DECISIONS = {
     "a retired version": decided(POLICY, ask("GET https://acme.tokens.example/v1/a", origin=WEB), CLERK),
     "another retired version": decided(POLICY, ask("GET https://acme.tokens.example/v0/a", origin=WEB), CLERK),
     "a guard with words": decided(POLICY, ask("GET https://office.example/", origin=WEB)),
-    "another guard with words": decided(POLICY, ask("GET https://home.example/", origin=WEB)),
+    "another guard with words": decided(POLICY, ask("GET https://office.example/", origin=WEB, source="10.0.0.1")),
     "an open group": decided(POLICY, ask("GET https://open.example/", origin=EVIL)),
     "an open group to no browser": decided(POLICY, ask("GET https://open.example/")),
     "a long path": decided(POLICY, ask("GET https://open.example/" + "a" * 20_000)),

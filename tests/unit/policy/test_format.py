@@ -124,7 +124,8 @@ def test_a_text_that_the_writer_takes_for_a_date_is_no_fault() -> None:
 
 def commented(data: st.DataObject, text: str) -> tuple[str, list[str]]:
     """Put comments between lines and behind them, each with a word of its own."""
-    lines, comments = [], []
+    lines: list[str] = []
+    comments: list[str] = []
     for line in text.splitlines():
         kind = data.draw(st.sampled_from(["none", "none", "none", "above", "behind"]))
         note = (
