@@ -133,5 +133,5 @@ def _sorted(findings: Iterable[Finding], sources: Sequence[Source]) -> tuple[Fin
     order = {source.name: index for index, source in enumerate(sources)}
     first: dict[tuple[object, str], Finding] = {}
     for finding in findings:
-        first.setdefault((finding.place, finding.code, id(finding)), finding)
+        first.setdefault((finding.place, finding.code), finding)
     return tuple(sorted(first.values(), key=lambda f: (order.get(f.place.file, len(order)), f.place, f.code)))
