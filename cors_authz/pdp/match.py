@@ -54,8 +54,10 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     method = _effective_method(request, target)
     own = f"{scheme}://{authority.text}" if authority else ""
     kind = kind_of(request, method or "", own)
-    port = (authority.port or DEFAULT_PORTS.get(scheme, "")) if authority else ""
-    host_known, route = _route_of(_hosts_of(policy.routes, authority), port, target, method or "")
+    hosts = _hosts_of(policy.routes, authority, scheme)
+    route = _route_of(hosts, target, method or "")
+    if method != _sent_method(request) and _is_another_groups(route, _route_of(hosts, target, _sent_method(request))):
+        method = None
     version = _version_of(request, route, authority, target, preflight=kind is Kind.PREFLIGHT)
     origin = request.headers.get("origin", "")
     foreign = kind is Kind.CROSS_ORIGIN or kind is Kind.PREFLIGHT
@@ -67,7 +69,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
         request=request,
         target=target,
         authority=authority,
-        host_known=host_known,
+        host_known=bool(hosts),
         route=route,
         method=method,
         kind=kind,
@@ -107,24 +109,27 @@ def _asked(request: Request) -> tuple[str, ...] | None:
     return asked_headers(request.headers.get("access-control-request-headers", ""))
 
 
-def _route_of(hosts: Iterable[HostRoutes], port: str, target: Target | None, method: str) -> tuple[bool, Route | None]:
-    known = False
+def _is_another_groups(route: Route | None, other: Route | None) -> bool:
+    """Tell whether an override leads to another group: which guards hold must not hang on what the upstream knows."""
+    return (route.group if route else None) is not (other.group if other else None)
+
+
+def _route_of(hosts: Iterable[HostRoutes], target: Target | None, method: str) -> Route | None:
     narrowest: Route | None = None
     for host in hosts:
-        if host.port and host.port != port:
-            continue
-        known = True
         for route in host.paths.find(target.segments) if target else ():
             if (narrowest is None or route.rank < narrowest.rank) and _serves(route, method):
                 narrowest = route
-    return known, narrowest
+    return narrowest
 
 
-def _hosts_of(table: RouteTable, authority: Authority | None) -> Iterable[HostRoutes]:
+def _hosts_of(table: RouteTable, authority: Authority | None, scheme: str) -> tuple[HostRoutes, ...]:
     if authority is None:
         return ()
+    port = authority.port or DEFAULT_PORTS.get(scheme, "")
     exact = table.exact.get(authority.host)
-    return exact if exact is not None else table.patterns.find(authority.labels[::-1])
+    hosts = exact if exact is not None else table.patterns.find(authority.labels[::-1])
+    return tuple(host for host in hosts if not host.port or host.port == port)
 
 
 def _serves(route: Route, method: str) -> bool:

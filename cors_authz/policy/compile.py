@@ -126,7 +126,7 @@ class _Compiler:
             corp=(headers.cross_origin_resource_policy or "") if headers else "",
             timing_origins=tuple(self._timing_origins(headers.timing_allow_origin)) if headers else (),
             star=star,
-            origin_free=star and unlisted == _FORWARD_ALL and _is_one_open_read(rules),
+            origin_free=star and unlisted == _FORWARD_ALL and not guards and _is_one_open_read(rules),
             owner=named.owner,
             contact=model.contact or self._contact(named.owner),
             description=model.description or "",
@@ -137,8 +137,8 @@ class _Compiler:
 
     def _with_vary(self, group: ResourceGroup) -> ResourceGroup:
         token_headers = self._token_headers(group)
-        private = "authorization" in token_headers or "cookie" in token_headers
-        return replace(group, vary=tuple(_vary(group, token_headers)), private=private)
+        by_caller = any(isinstance(guard.condition, PrincipalIn | SourceIn) for guard in _guards_in(group))
+        return replace(group, vary=tuple(_vary(group, token_headers)), private=by_caller or bool(token_headers))
 
     def _token_headers(self, group: ResourceGroup) -> tuple[str, ...]:
         names = (*group.providers, *(name for rule in group.rules for name in rule.providers))
@@ -295,30 +295,31 @@ def _vary(group: ResourceGroup, token_headers: Iterable[str]) -> Iterator[str]:
     source = group.version_from
     if source is not None and source.source is not VersionSource.QUERY:
         yield "Accept" if source.source is VersionSource.MEDIA_TYPE else _title(source.name)
-    guards = (*group.guards, *(guard for rule in group.rules for guard in rule.guards))
-    yield from dict.fromkeys(map(_title, (*_headers_read(guards), *token_headers)))
+    headers = (g.condition.name for g in _guards_in(group) if isinstance(g.condition, HeaderIs))
+    yield from dict.fromkeys(map(_title, (*headers, *token_headers)))
 
 
 def _title(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def _headers_read(guards: Iterable[Guard]) -> Iterator[str]:
+def _guards_in(group: ResourceGroup) -> Iterator[Guard]:
+    yield from _flat(group.guards)
+    for rule in group.rules:
+        yield from _flat(rule.guards)
+
+
+def _flat(guards: Iterable[Guard]) -> Iterator[Guard]:
+    """Give guards with the members of `anyOf` in place of it."""
     for guard in guards:
-        if isinstance(guard.condition, HeaderIs):
-            yield guard.condition.name
-        elif isinstance(guard.condition, AnyOf):
-            yield from _headers_read(guard.condition.guards)
+        if isinstance(guard.condition, AnyOf):
+            yield from _flat(guard.condition.guards)
+        else:
+            yield guard
 
 
 def _providers_read(guards: Iterable[Guard]) -> dict[str, None]:
-    read: dict[str, None] = {}
-    for guard in guards:
-        if isinstance(guard.condition, AnyOf):
-            read |= _providers_read(guard.condition.guards)
-        elif guard.provider:
-            read[guard.provider] = None
-    return read
+    return {guard.provider: None for guard in _flat(guards) if guard.provider}
 
 
 def _condition(model: schema.Guard) -> Condition:

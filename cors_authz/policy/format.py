@@ -117,7 +117,7 @@ def _laid_out(node: Any, flow_column: int, block_column: int) -> Any:  # noqa: A
     else:
         for key, value in node.items():
             below = block_column + (0 if isinstance(value, CommentedSeq) else 2)
-            _laid_out(value, block_column + 0, below)
+            _laid_out(value, block_column + len(f"{key}: "), below)
     return node
 
 

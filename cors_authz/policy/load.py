@@ -78,9 +78,7 @@ def load_policy(sources: Sequence[Source], environment: str, now: datetime | Non
         raise PolicyError(findings)
     reading = read_patterns(estate)
     judged = _judge(estate, reading, _environments(estate, environment)[0])
-    found = _sorted(
-        _with_suppressions(estate, (*findings, *reading.findings, *judged.findings), now), sources
-    )
+    found = _sorted(_with_suppressions(estate, (*findings, *reading.findings, *judged.findings), now), sources)
     if any(finding.severity is Severity.ERROR for finding in found):
         raise PolicyError(finding for finding in found if finding.severity is Severity.ERROR)
     revision = estate.bundle.model.metadata.revision or revision_of(estate.documents)
@@ -118,9 +116,7 @@ def _judge(estate: Estate, reading: Reading, environment: Environment) -> _Judge
     return _Judged(subject, order, (*found, *routes.findings(subject, order)))
 
 
-def _with_suppressions(
-    estate: Estate, findings: Iterable[Finding], now: datetime | None
-) -> Iterator[Finding]:
+def _with_suppressions(estate: Estate, findings: Iterable[Finding], now: datetime | None) -> Iterator[Finding]:
     holding = [named for named in estate.suppressions if now is None or now < named.model.until]
     covered = {(named.model.finding, named.model.at) for named in holding}
     for finding in findings:

@@ -22,11 +22,12 @@ from cors_authz.policy.forms import (
     MEDIA_TYPE,
     PUBLIC_KEY,
     QUERY_NAME,
-    REVISION,
     SIGNATURE,
     TENANT_PRINCIPAL,
     TRUST_DOMAIN,
 )
+from cors_authz.policy.metadata import Metadata, OverlayMetadata, PartMetadata
+from cors_authz.policy.rollout import Lockdown, Rollout
 from cors_authz.policy.shape import AlgorithmsPinned, ExactlyOne, Excludes, Needs, NotEmpty, Shape
 from cors_authz.policy.values import (
     ClaimItem,
@@ -47,7 +48,6 @@ from cors_authz.policy.values import (
     Network,
     OriginPattern,
     PathTemplate,
-    Percent,
     Period,
     Permission,
     RequestHeader,
@@ -61,54 +61,6 @@ from cors_authz.policy.values import (
 )
 
 API_VERSION: Final = "cors-authz/v1"
-
-
-class Review(Shape):
-    """When the document was last reviewed, and how often it is."""
-
-    term = "a review"
-    last: Date
-    every: Duration
-
-
-class Change(Shape):
-    """What a revision changed, and why."""
-
-    term = "a change"
-    part: Text
-    why: Text
-    ticket: Text | None = None
-
-
-class Metadata(Shape):
-    """What a document is called and whose it is."""
-
-    term = "the metadata"
-    name: Name
-    revision: Annotated[str, Field(pattern=REVISION.pattern)] | None = Field(
-        None, description="left out: the digest of the canonical form"
-    )
-    owner: Name | None = Field(None, description="a team; the owner of everything here that names none")
-    description: Text | None = None
-    review: Review | None = None
-    changes: Listed[Change] = Field((), description="what this revision changed; a built bundle demands it")
-
-
-class PartMetadata(Metadata):
-    """The metadata of a part: the owner is known."""
-
-    term = "the metadata of a PolicyPart"
-    owner: Name = Field(description="a team; the owner of everything here that names none")
-
-
-class OverlayMetadata(Shape):
-    """Whose overlay it is, who answers for it, and which request brought it."""
-
-    term = "the metadata of a TenantOverlay"
-    tenant: Name
-    contact: Text
-    ticket: Text
-    description: Text | None = None
 
 
 class PerTenant(Shape):
@@ -483,42 +435,6 @@ class Suppression(Shape):
     reason: Annotated[str, Field(min_length=10)]
     by: Name
     until: Date
-
-
-class RolloutStep(Shape):
-    """How much of the traffic a new revision decides, in percent, and for how long."""
-
-    term = "a rollout step"
-    enforce: Percent
-    for_: Duration | None = None
-
-
-class AbortAbove(Shape):
-    """What stops a rollout; shares are in percent."""
-
-    term = "abortAbove"
-    rules = (NotEmpty(),)
-    new_refusals: Percent | None = None
-    errors: Percent | None = None
-    latency_p99: Duration | None = Field(None, alias="latencyP99")
-
-
-class Rollout(Shape):
-    """How every new revision goes live."""
-
-    term = "a rollout"
-    shadow: Duration | None = None
-    steps: Listed[RolloutStep]
-    sticky_by: Literal["origin", "tenant"] | None = None
-    abort_above: AbortAbove | None = None
-
-
-class Lockdown(Shape):
-    """What a lockdown leaves open, and how long it may last."""
-
-    term = "a lockdown"
-    first_party: Listed[Name] = Field(description="origin groups of high trust")
-    max_duration: Duration | None = None
 
 
 class OverlayRateLimit(Shape):

@@ -61,7 +61,7 @@ def official_name(ours: str) -> str:
 def ask(describe: list[str], encode: list[tuple[str, Tree]], decode: list[tuple[str, str]]) -> dict[str, Any]:
     script = Path(__file__).with_name("oracle.py")
     question = json.dumps({"describe": describe, "encode": encode, "decode": decode})
-    done = subprocess.run([ORACLE, str(script)], input=question, capture_output=True, text=True, check=False)  # noqa: S603 - the operator's own interpreter
+    done = subprocess.run([ORACLE, str(script)], input=question, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

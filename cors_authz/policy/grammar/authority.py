@@ -17,7 +17,7 @@ TAILS: Final = {"/": "no path", "\\": "no path", "?": "no query", "#": "no fragm
 
 
 class Parts(NamedTuple):
-    """An origin or a host, taken apart without judging it. `port` is None where no colon stands."""
+    """An origin or a host, taken apart without judging it. `user` ends in `@`; `port` is None where no colon stands."""
 
     scheme: str
     user: str
@@ -46,9 +46,9 @@ def take_apart(text: str) -> Parts:
     if not separator:
         scheme, rest = "", text
     end = next((at for at, letter in enumerate(rest) if letter in TAILS), len(rest))
-    user, _, address = rest[:end].rpartition("@")
+    user, at, address = rest[:end].rpartition("@")
     host, port = _split_port(address)
-    return Parts(scheme, user, host, port, rest[end:])
+    return Parts(scheme, user + at, host, port, rest[end:])
 
 
 def _split_port(address: str) -> tuple[str, str | None]:

@@ -16,6 +16,7 @@ from cors_authz.policy.estate import Estate
 from cors_authz.policy.finding import Finding, Place, Severity
 from cors_authz.policy.lint import exceptions, overlays, owners
 from cors_authz.policy.lint.wording import unknown_name_text
+from cors_authz.policy.rollout import RolloutStep
 from cors_authz.policy.subject import Subject
 
 # --- suppressions ---------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def steps_without_time(subject: Subject) -> Iterator[Finding]:
             yield Finding(subject.estate.bundle.place("rollout", "steps", index), "CX047", text, about="rollout")
 
 
-def _steps(subject: Subject) -> tuple[schema.RolloutStep, ...]:
+def _steps(subject: Subject) -> tuple[RolloutStep, ...]:
     rollout = subject.estate.bundle.model.rollout
     return rollout.steps if rollout else ()
 

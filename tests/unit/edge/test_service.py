@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse
+from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse, HeaderValue
 from cors_authz.edge.jwks import KeyRing, KeySource
 from cors_authz.edge.policy_store import ActivePolicy
 from cors_authz.edge.service import CheckService
@@ -78,6 +78,15 @@ def request(host: str, method: str, path: str, headers: Mapping[str, str]) -> by
     http = AttributeContext.HttpRequest(method=method, scheme="https", host=host, path=path, headers=headers)
     attributes = AttributeContext(request=AttributeContext.Request(http=http))
     return CheckRequest(attributes=attributes).SerializeToString()
+
+
+def raw_lines(count: int) -> bytes:
+    """Write a request as Envoy does with `encode_raw_headers`, with so many lines of one name."""
+    check = CheckRequest.FromString(asked())
+    line = HeaderValue(key="x-a", raw_value=b"v" * 90)
+    check.attributes.request.http.ClearField("headers")
+    check.attributes.request.http.header_map.headers.extend([line] * count)
+    return check.SerializeToString()
 
 
 def answer(raw: bytes, to: CheckService | None = None) -> CheckResponse:
@@ -173,6 +182,7 @@ HUGE = {
     "10,000 headers with names like ours": request(
         "api.shop.example", "GET", "/", {"origin": WEB} | {f"x-cors-authz-{n}": "v" for n in range(10_000)}
     ),
+    "10,000 raw lines of one name": raw_lines(10_000),
     "1 MB of path": asked(path="/a" * 500_000, origin=WEB),
     "1 MB of asked headers": asked(
         method="OPTIONS", origin=WEB, access_control_request_method="GET", access_control_request_headers="a," * 500_000

@@ -574,3 +574,40 @@ def test_every_reason_has_its_status_and_its_words(reason: Reason) -> None:
     assert Objection(reason).status == status
     assert WORDS[reason].title
     assert "{" not in mend_of(Decision(Outcome.DENY, reason, status, None))
+
+
+BY_METHOD = compiled(
+    """
+    resourceGroups:
+      reads:
+        match:
+        - {hosts: [api.example], methods: [GET]}
+        allow: []
+      writes:
+        match:
+        - {hosts: [api.example], methods: [POST, DELETE]}
+        allow: []
+    """
+)
+
+OVERRIDES = {
+    "an override within the group is judged as the method it names": (
+        ask("POST https://api.example/?_method=DELETE"),
+        (Outcome.ALLOW, Reason.NOT_A_BROWSER, 0),
+    ),
+    "an override into another group is refused: an upstream without overrides would serve the first": (
+        ask("GET https://api.example/?_method=DELETE"),
+        (Outcome.DENY, Reason.METHOD_OVERRIDE_FORBIDDEN, 400),
+    ),
+    "an override to a method that no group serves is refused alike": (
+        ask("POST https://api.example/", x_http_method="PUT"),
+        (Outcome.DENY, Reason.METHOD_OVERRIDE_FORBIDDEN, 400),
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", OVERRIDES)
+def test_an_override_does_not_choose_the_guards(sentence: str) -> None:
+    request, then = OVERRIDES[sentence]
+    decision = decided(BY_METHOD, request)
+    assert (decision.outcome, decision.reason, decision.status) == then

@@ -102,6 +102,19 @@ def test_a_byte_order_mark_goes_and_lines_end_in_one_way() -> None:
     assert format_policy("p.yaml", windows) == HEAD + "guards:\n  a: {anyRole: [x]}\n"
 
 
+def test_a_comment_within_a_flow_list_opens_it() -> None:
+    body = "guards:\n  a:\n    anyRole: [x,  # why x\n      y]\n"
+    settled = formatted(body)
+    assert "# why x" in settled
+    assert "    - x\n" in settled
+    assert formatted(settled) == settled
+
+
+def test_a_comment_that_the_writer_would_lose_is_a_refusal() -> None:
+    with pytest.raises(FormatError, match=r"^p\.yaml: formatting would lose a comment or change a value; the file is"):
+        formatted("guards:\n  a: {anyRole: [x],  # why x\n    provider: p}\n")
+
+
 REFUSED = {
     "no YAML": "a: [",
     "no document": "",

@@ -138,6 +138,7 @@ REFUSED_ORIGINS: dict[str, str] = {
         "CX003 `https://a.com, https://b.com` is more than one origin; give each an entry of its own"
     ),
     "https://me:pw@x.com": "CX003 `https://me:pw@x.com` is not an origin; write `https://x.com`: no user name",
+    "https://@x.com": "CX003 `https://@x.com` is not an origin; write `https://x.com`: no user name",
     "https://x.com?a": "CX003 `https://x.com?a` is not an origin; write `https://x.com`: no query",
     "https://x.com#a": "CX003 `https://x.com#a` is not an origin; write `https://x.com`: no fragment",
     "https://x.com\\a": "CX003 `https://x.com\\a` is not an origin; write `https://x.com`: no path",
@@ -283,6 +284,7 @@ REFUSED_HOSTS: dict[str, str] = {
     "x.com:*": "CX003 `x.com:*` is not a host; write `x.com`: no port is any port",
     "127.1": "CX003 `127.1` is not a host; write `127.0.0.1`: the address as browsers write it",
     " x.com": "CX003 ` x.com` is not a host; write `x.com`: no white space",
+    "@x.com": "CX003 `@x.com` is not a host; write `x.com`: no user name",
     "x.com:0": "CX003 `x.com:0`: `0` is no port; a port is a number from 1 to 65535",
     "*": (
         "CX003 `*` is every host; a list of hosts is the defence against DNS rebinding: name them, or `*.` under your "
