@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from textwrap import dedent
 from typing import Final
@@ -17,7 +17,8 @@ from cors_authz.pdp.match import match
 from cors_authz.pdp.readings import Readings, TokenReading, TokenState
 from cors_authz.pdp.response import Action, Answer, Header, whole
 from cors_authz.policy.compiled import CompiledPolicy
-from cors_authz.policy.document import Source
+from cors_authz.policy.document import Source, read_documents
+from cors_authz.policy.estate import unite
 from cors_authz.policy.load import load_policy
 
 DECISION_ID: Final = "0123456789abcdef0123456789abcdef"
@@ -107,3 +108,9 @@ def answer_on(response: CheckResponse) -> Answer:
 
 def _header(option: HeaderValueOption) -> Header:
     return Header(option.header.key, option.header.value, Action(option.append_action))
+
+
+def environments_of(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Name the environments that a policy declares."""
+    estate, _ = unite(read_documents(sources)[0])
+    return tuple(estate.environments) if estate else ()

@@ -61,23 +61,25 @@ class GroupFacts:
 
 def facts_of(policy: CompiledPolicy, subject: Subject) -> tuple[GroupFacts, ...]:
     """Give the static facts of each resource group, in the order of the policy."""
-    return tuple(_group(group, policy, subject) for group in policy.groups)
+    routes: dict[str, list[RouteAt]] = {}
+    for route in subject.routes:
+        routes.setdefault(route.group.name, []).append(route)
+    return tuple(_group(group, tuple(routes.get(group.name, ())), policy, subject) for group in policy.groups)
 
 
-def _group(group: ResourceGroup, policy: CompiledPolicy, subject: Subject) -> GroupFacts:
+def _group(group: ResourceGroup, routes: tuple[RouteAt, ...], policy: CompiledPolicy, subject: Subject) -> GroupFacts:
     guards = tuple(_every_guard(group))
-    routes = tuple(_route(route) for route in subject.routes if route.group.name == group.name)
     return GroupFacts(
         name=group.name,
         place=str(group.place),
         sensitivity=group.sensitivity,
         owner=group.owner,
-        routes=routes,
+        routes=tuple(map(_route, routes)),
         vary=group.vary,
         preflight_vary=PREFLIGHT_VARY,
         identity=tuple(dict.fromkeys(_identity(group, guards))),
         unknown_in_preflight=tuple(dict.fromkeys(_unknown_in_preflight(group, guards))),
-        push_down=next(_objections_to_push_down(group, policy, subject), ""),
+        push_down=next(_objections_to_push_down(group, routes, policy, subject), ""),
         rules=tuple(_rule(rule, subject) for rule in group.rules),
     )
 
@@ -140,10 +142,12 @@ def _unknown_in_preflight(group: ResourceGroup, guards: tuple[Guard, ...]) -> It
 _FORWARD_ALL = Unlisted(Reach.FORWARD, Reach.FORWARD, Reach.FORWARD)
 
 
-def _objections_to_push_down(group: ResourceGroup, policy: CompiledPolicy, subject: Subject) -> Iterator[str]:
+def _objections_to_push_down(
+    group: ResourceGroup, routes: tuple[RouteAt, ...], policy: CompiledPolicy, subject: Subject
+) -> Iterator[str]:
     if any(True for _ in _every_guard(group)):
         yield "guards decide by caller"
-    if policy.tenants or any(r.host.tenant or r.path.tenant for r in subject.routes if r.group.name == group.name):
+    if policy.tenants or any(route.host.tenant or route.path.tenant for route in routes):
         yield "origins differ by tenant"
     if group.versions:
         yield "versions are known and retire"

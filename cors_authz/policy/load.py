@@ -26,6 +26,7 @@ _RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     *change.RULES,
     *bounds.RULES,
 )
+_UNREADABLE: Final = "CX046"
 
 
 class UnknownEnvironmentError(Exception):
@@ -46,6 +47,15 @@ class _Judged(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+class _Read(NamedTuple):
+    """A policy as it was read; `findings` are those of its text, `whole` says that no document was left out."""
+
+    estate: Estate
+    patterns: Reading
+    findings: tuple[Finding, ...]
+    whole: bool
+
+
 def check_policy(
     sources: Sequence[Source], environment: str | None = None, now: datetime | None = None
 ) -> tuple[Finding, ...]:
@@ -59,13 +69,15 @@ def check_policy(
     Returns: the findings by file, line and column; without errors the policy loads.
     Raises: UnknownEnvironmentError.
     """
-    estate, findings = _estate(sources)
-    if estate is None:
-        return findings
-    reading = read_patterns(estate)
-    judged = [_judge(estate, reading, each) for each in _environments(estate, environment)]
-    found = (*findings, *reading.findings, *(finding for one in judged for finding in one.findings))
-    return _sorted(_with_suppressions(estate, found, now), sources)
+    read = _read(sources)
+    if not isinstance(read, _Read):
+        return read
+    said = list(read.findings)
+    for each in _environments(read.estate, environment):
+        # What one environment says in one place, the next says again, with another name in it.
+        known = {(finding.place, finding.code) for finding in said}
+        said += [f for f in _judge(read, each).findings if (f.place, f.code) not in known]
+    return _sorted(_with_suppressions(read.estate, said, now), sources)
 
 
 def load_policy(sources: Sequence[Source], environment: str, now: datetime | None = None) -> Loaded:
@@ -73,31 +85,27 @@ def load_policy(sources: Sequence[Source], environment: str, now: datetime | Non
 
     Raises: PolicyError with every error, of that environment and of the text itself; UnknownEnvironmentError.
     """
-    estate, findings = _estate(sources)
-    if estate is None:
-        raise PolicyError(findings)
-    reading = read_patterns(estate)
-    judged = _judge(estate, reading, _environments(estate, environment)[0])
-    found = _sorted(_with_suppressions(estate, (*findings, *reading.findings, *judged.findings), now), sources)
+    read = _read(sources)
+    if not isinstance(read, _Read):
+        raise PolicyError(read)
+    judged = _judge(read, _environments(read.estate, environment)[0])
+    found = _sorted(_with_suppressions(read.estate, (*read.findings, *judged.findings), now), sources)
     if any(finding.severity is Severity.ERROR for finding in found):
         raise PolicyError(finding for finding in found if finding.severity is Severity.ERROR)
-    revision = estate.bundle.model.metadata.revision or revision_of(estate.documents)
+    revision = read.estate.bundle.model.metadata.revision or revision_of(read.estate.documents)
     return Loaded(compile_policy(judged.subject, judged.order, revision), judged.subject, found)
 
 
-def environments_of(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Name the environments that a policy declares; () where it cannot be read."""
-    estate, _ = _estate(sources)
-    return tuple(estate.environments) if estate else ()
-
-
-def _estate(sources: Sequence[Source]) -> tuple[Estate | None, tuple[Finding, ...]]:
+def _read(sources: Sequence[Source]) -> _Read | tuple[Finding, ...]:
     documents, findings = read_documents(sources)
     if not documents:
-        return None, findings
+        return findings
     estate, doubles = unite(documents)
-    # While a document cannot be read, that there is no bundle says nothing.
-    return estate, findings or doubles if estate is None else (*findings, *doubles)
+    if estate is None:
+        # While a document cannot be read, that there is no bundle says nothing.
+        return findings or doubles
+    patterns = read_patterns(estate)
+    return _Read(estate, patterns, (*findings, *doubles, *patterns.findings), whole=not findings)
 
 
 def _environments(estate: Estate, name: str | None) -> Sequence[Environment]:
@@ -109,11 +117,13 @@ def _environments(estate: Estate, name: str | None) -> Sequence[Environment]:
     return (estate.environments[name],)
 
 
-def _judge(estate: Estate, reading: Reading, environment: Environment) -> _Judged:
-    subject = subject_of(estate, reading, environment)
+def _judge(read: _Read, environment: Environment) -> _Judged:
+    subject = subject_of(read.estate, read.patterns, environment)
     order = order_of(subject)
     found = [finding for rule in _RULES for finding in rule(subject)]
-    return _Judged(subject, order, (*found, *routes.findings(subject, order)))
+    found += routes.findings(subject, order)
+    # A name that is unknown may well be defined in a document that could not be read.
+    return _Judged(subject, order, tuple(f for f in found if read.whole or f.code != _UNREADABLE))
 
 
 def _with_suppressions(estate: Estate, findings: Iterable[Finding], now: datetime | None) -> Iterator[Finding]:
@@ -125,9 +135,8 @@ def _with_suppressions(estate: Estate, findings: Iterable[Finding], now: datetim
 
 
 def _sorted(findings: Iterable[Finding], sources: Sequence[Source]) -> tuple[Finding, ...]:
-    """Order findings as their files were given, and drop what several environments say alike."""
+    """Order findings as their files were given, then by place; what is said twice is said once."""
     order = {source.name: index for index, source in enumerate(sources)}
-    first: dict[tuple[object, str], Finding] = {}
-    for finding in findings:
-        first.setdefault((finding.place, finding.code), finding)
-    return tuple(sorted(first.values(), key=lambda f: (order.get(f.place.file, len(order)), f.place, f.code)))
+    return tuple(
+        sorted(dict.fromkeys(findings), key=lambda f: (order.get(f.place.file, len(order)), f.place, f.code, f.text))
+    )

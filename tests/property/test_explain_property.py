@@ -19,7 +19,8 @@ from cors_authz.pdp.readings import Readings, TokenReading, TokenState
 from cors_authz.pdp.response import DECISION_ID, whole
 from cors_authz.pdp.steps import Step, Verdict
 from cors_authz.policy.compiled import CompiledPolicy, Route
-from cors_authz.policy.load import environments_of, load_policy
+from cors_authz.policy.load import load_policy
+from tests.deciding import environments_of
 
 REFERENCE: Final = Path(__file__).parents[1] / "policies" / "reference"
 SOURCES: Final = tuple(read_sources(path) for path in sorted(REFERENCE.iterdir()))

@@ -14,7 +14,8 @@ import pytest
 from cors_authz.edge.policy_files import read_sources
 from cors_authz.policy.document import Source
 from cors_authz.policy.inspect import GroupFacts, facts_of
-from cors_authz.policy.load import environments_of, load_policy
+from cors_authz.policy.load import load_policy
+from tests.deciding import environments_of
 
 REFERENCE = Path(__file__).parents[2] / "policies" / "reference"
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,7 +10,8 @@ import pytest
 from cors_authz.edge.policy_files import read_sources
 from cors_authz.policy.document import Source
 from cors_authz.policy.finding import PolicyError, Severity
-from cors_authz.policy.load import UnknownEnvironmentError, check_policy, environments_of, load_policy
+from cors_authz.policy.load import UnknownEnvironmentError, check_policy, load_policy
+from tests.deciding import environments_of
 
 REFERENCE = Path(__file__).parents[2] / "policies" / "reference"
 HEAD = "apiVersion: cors-authz/v1\nkind: PolicyBundle\nmetadata: {name: p}\n"
@@ -121,3 +122,36 @@ def test_a_suppression_marks_what_it_covers(now: datetime | None, said: str) -> 
 def test_a_revision_that_the_policy_names_is_its_revision() -> None:
     text = (HEAD + LOOPBACK).replace("{name: p}", "{name: p, revision: 2026-11.4}")
     assert load_policy((Source("policy.yaml", text.encode()),), "dev").policy.revision == "2026-11.4"
+
+
+PART = """\
+apiVersion: cors-authz/v1
+kind: PolicyPart
+metadata: {name: web, owner: web}
+originGroups:
+  web: {origins: ["https://shop.example"], trust: high}
+"""
+USES_PART = """\
+resourceGroups:
+  api:
+    match:
+    - {hosts: [api.example]}
+    allow:
+    - {origins: [web]}
+"""
+
+
+def test_what_a_broken_document_may_define_is_not_called_unknown() -> None:
+    (bundle,) = sources(USES_PART)
+    broken = Source("part.yaml", (PART + "originGroup: {}\n").encode())
+    assert [str(f.place) for f in check_policy((bundle, broken)) if f.severity is Severity.ERROR] == ["part.yaml:6:1"]
+
+
+def test_what_no_document_defines_is_unknown() -> None:
+    assert [str(f.place) for f in check_policy(sources(USES_PART)) if f.code == "CX046"] == ["policy.yaml:9:17"]
+
+
+def test_two_findings_of_one_code_in_one_place_are_both_said() -> None:
+    text = LOOPBACK.replace("http://localhost:3000", "https://shop.example").replace("[local]", "[lcal, lcal]")
+    double = [f.text for f in check_policy(sources(text)) if f.place.line == 11]
+    assert len(double) == len(set(double)) > 1
