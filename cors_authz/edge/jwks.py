@@ -272,12 +272,6 @@ class KeySource:
         self._wake = Event()
         self._thread = Thread(target=self._run, name=f"keys {about}", daemon=True)
 
-    @property
-    def age_seconds(self) -> float | None:
-        """For how long the key set has not been confirmed; None if there never was one."""
-        held = self._held
-        return None if held is None else self._clock() - held.at
-
     def current(self) -> KeyRing | None:
         """Hand out the keys at once, without I/O.
 

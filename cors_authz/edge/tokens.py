@@ -70,9 +70,6 @@ class _Cache:
         self._verified: OrderedDict[tuple[str, str], _Verified] = OrderedDict()
         self._lock = Lock()
 
-    def __len__(self) -> int:
-        return len(self._verified)
-
     def get(self, provider: str, token: str) -> _Verified | None:
         """Find a token that was verified before; whether it still holds is for the caller to judge."""
         return self._verified.get((provider, token))
@@ -105,11 +102,6 @@ class TokenReader:
         self._sources = sources
         self._finders = {name: _FINDERS[provider.token_place] for name, provider in providers.items()}
         self._cache = _Cache(cache_entries)
-
-    @property
-    def cached(self) -> int:
-        """How many verified tokens are remembered."""
-        return len(self._cache)
 
     def read(
         self,

@@ -84,7 +84,6 @@ class _Compiler:
         groups = {
             named.name: self._group(index, named) for index, named in enumerate(self._estate.resource_groups.values())
         }
-        mtls = bundle.identity.mtls if bundle.identity else None
         return CompiledPolicy(
             name=bundle.metadata.name,
             revision=revision,
@@ -93,7 +92,6 @@ class _Compiler:
             origins=self._origins(),
             groups=tuple(groups.values()),
             providers=self._providers,
-            trust_domains=frozenset(mtls.trust_domains if mtls else ()),
             tenants=_tenants(bundle.tenants) if bundle.tenants else None,
             public_scheme=defaults.public_scheme or "",
             shadow=defaults.mode == "shadow",
@@ -104,15 +102,13 @@ class _Compiler:
         sensitivity = self._subject.class_of(named)
         rules = tuple(self._compiled_rules(named))
         guards = self._guards_of((*sensitivity.guards, *model.guards))
-        unlisted = tightened(sensitivity.unlisted, model.unlisted)
-        star = bool(rules) and all(self._is_any(name) for rule in rules for name in rule.origin_groups)
         headers = model.response_headers
         group = ResourceGroup(
             index=index,
             name=named.name,
             place=named.key_place,
             sensitivity=model.sensitivity,
-            unlisted=unlisted,
+            unlisted=tightened(sensitivity.unlisted, model.unlisted),
             rules=rules,
             rules_of=_by_origin_group(rules),
             guards=guards,
@@ -125,17 +121,23 @@ class _Compiler:
             version_from=_version_from(model.version_from) if model.version_from else None,
             corp=(headers.cross_origin_resource_policy or "") if headers else "",
             timing_origins=tuple(self._timing_origins(headers.timing_allow_origin)) if headers else (),
-            star=star,
-            origin_free=star and unlisted == _FORWARD_ALL and not guards and _is_one_open_read(rules),
             owner=named.owner,
             contact=model.contact or self._contact(named.owner),
             description=model.description or "",
             docs=model.docs or "",
             publish=model.publish,
         )
-        return self._with_vary(group)
+        return self._with_caching(self._with_star(group))
 
-    def _with_vary(self, group: ResourceGroup) -> ResourceGroup:
+    def _with_star(self, group: ResourceGroup) -> ResourceGroup:
+        """Settle whether the origin is echoed, and whether answers depend on it at all."""
+        rules = group.rules
+        star = bool(rules) and all(self._is_any(name) for rule in rules for name in rule.origin_groups)
+        judged = group.guards or group.unlisted != _FORWARD_ALL
+        return replace(group, star=star, origin_free=star and not judged and _is_one_open_read(rules))
+
+    def _with_caching(self, group: ResourceGroup) -> ResourceGroup:
+        """Settle what answers vary by, and whether a shared cache may keep them."""
         token_headers = self._token_headers(group)
         by_caller = any(isinstance(guard.condition, PrincipalIn | SourceIn) for guard in _guards_in(group))
         return replace(group, vary=tuple(_vary(group, token_headers)), private=by_caller or bool(token_headers))

@@ -405,7 +405,6 @@ class CompiledPolicy:
     origins: OriginTable
     groups: tuple[ResourceGroup, ...]
     providers: Mapping[str, Provider] = field(default_factory=dict)
-    trust_domains: frozenset[str] = frozenset()
     tenants: TenantSource | None = None
     public_scheme: str = ""
     shadow: bool = False
