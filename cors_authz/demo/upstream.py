@@ -95,10 +95,6 @@ class Upstream:
         with self._lock:
             self._seen.clear()
 
-    def saw(self, request_id: str) -> bool:
-        """Tell whether a request with this `x-request-id` came."""
-        return any(seen.header("x-request-id") == request_id for seen in self.requests())
-
     def record(self, seen: Seen) -> None:
         """Remember a request."""
         with self._lock:

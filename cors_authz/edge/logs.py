@@ -40,3 +40,5 @@ def log_to_stderr(level: str, form: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # It tells of every change beside the policy's files, and the store tells of the changes that matter.
+    logging.getLogger("watchfiles").setLevel(max(logging.WARNING, logging.getLogger().level))

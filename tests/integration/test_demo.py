@@ -299,15 +299,22 @@ def test_the_commands_that_it_names_work_and_each_decision_is_told(envoy_binary:
         ]
 
 
-def test_a_policy_that_is_broken_while_the_demo_runs_is_told(envoy_binary: Path, tmp_path: Path) -> None:
+def test_a_policy_that_is_broken_while_the_demo_runs_is_told_once_with_every_error(
+    envoy_binary: Path, tmp_path: Path
+) -> None:
     del envoy_binary
     with running(tmp_path) as demo:
         told = demo.until("Each decision is a line here")
         policy = Path(re.findall(r"\S+/policy\.yaml$", told, re.MULTILINE)[0])
-        policy.write_text(policy.read_text() + "# read again\n")
-        demo.until("✓ the policy has been reloaded")
-        policy.write_text("kind: Nonsense")
-        demo.until("✗ the policy has errors; the last good one stays in force")
+        good = policy.read_text()
+        policy.write_text(good + "# read again\n")
+        assert demo.until("reloaded") == "✓ the policy has been reloaded\n"
+        policy.write_text(good.replace("origins: [shop]", "origins: [nobody]"))
+        refused = demo.until("is refused")
+        policy.write_text(good)
+        refused += demo.until("✓ the policy has been reloaded")
+        assert refused.count("stays in force") == 1
+        assert refused.count("`nobody`") == good.count("origins: [shop]") == len(refused.splitlines()) - 2
 
 
 class Edit(NamedTuple):
@@ -425,8 +432,18 @@ def test_a_page_learns_what_became_of_its_own_attempt_only(stage: Stage) -> None
 # --- A real browser -------------------------------------------------------------------------------------------------
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROWS = """document.body?.dataset.done === "yes" && [...document.querySelectorAll("#attempts tr")].map((row) =>
+ROWS = """document.querySelector("#all")?.disabled === false && [...document.querySelectorAll("#attempts tr")].map((row) =>
   ["what button", "page", "why", "upstream"].map((cell) => row.querySelector(`.${cell}`).innerText))"""
+TONES = """document.querySelector("#all")?.disabled === false && [...document.querySelectorAll("#attempts tr")].map((row) =>
+  ["what button", "page span", "why div:last-child"].map((cell, of) =>
+    of ? row.querySelector(`.${cell}`).className : row.querySelector(`.${cell}`).innerText))"""
+LABELS = """document.querySelector("#all")?.disabled === false &&
+  [...document.querySelectorAll("#attempts tr")].map((row) => [...row.cells].map((cell) => cell.dataset.label ?? ""))"""
+ROWS_AFTER_THE_END = f"""(window.ended ?? (document.querySelector("#all")?.disabled === false && (() => {{
+  window.ended = true;
+  window.fetch = async () => {{ throw new Error("injected"); }};
+  document.querySelector("#all").click();
+}})())) && {ROWS}"""
 
 
 class Browser(NamedTuple):
@@ -520,12 +537,13 @@ SHOP_SEES = {
         "saw nothing",
     ),
 }
+HIDDEN = "the request went on without the cookie, and the browser hides the answer from this page"
 EVIL_SEES = {
-    "Read products": ("TypeError", ["GET unlisted_read"], "saw GET"),
+    "Read products": (f"TypeError: Failed to fetch\n{HIDDEN}", ["GET unlisted_read"], "saw GET"),
     "Change a product": ("TypeError", ["OPTIONS origin_not_allowed"], "saw nothing"),
     "Submit a form": ("nothing", ["POST origin_not_allowed"], "saw nothing"),
     "Show a picture": ("no picture", ["GET embed_not_allowed"], "saw nothing"),
-    "Show a picture with crossorigin": ("no picture", ["GET unlisted_read"], "saw GET"),
+    "Show a picture with crossorigin": (f"no picture\n{HIDDEN}", ["GET unlisted_read"], "saw GET"),
     "Open a WebSocket": ("no connection", ["GET origin_not_allowed"], "saw nothing"),
     "Read orders as a clerk": ("TypeError", ["OPTIONS origin_not_allowed"], "saw nothing"),
     "Read orders as a visitor": ("TypeError", ["OPTIONS origin_not_allowed"], "saw nothing"),
@@ -537,9 +555,32 @@ EVIL_SEES = {
 def test_a_browser_lets_the_shop_read_and_the_stranger_not(
     stage: Stage, browser: Browser, host: str, expected: Mapping[str, tuple[str, list[str], str]]
 ) -> None:
-    rows = browser.evaluate(f"http://{host}:{stage.envoy.port}/#try", ROWS)
+    rows = browser.evaluate(f"http://{host}:{stage.envoy.port}/", ROWS)
     decided = {what: [line for line in why.splitlines() if "; decision" not in line] for what, _, why, _ in rows}
     assert {what: (decided[what], upstream) for what, _, _, upstream in rows} == {
         what: (reasons, upstream) for what, (_, reasons, upstream) in expected.items()
     }
     assert [what for what, page, _, _ in rows if not page.startswith(expected[what][0])] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "neutral"), [(SHOP, set()), (EVIL, {"Read products", "Show a picture with crossorigin"})]
+)
+def test_what_a_page_sees_has_the_colour_of_what_was_decided(
+    stage: Stage, browser: Browser, host: str, neutral: set[str]
+) -> None:
+    rows = browser.evaluate(f"http://{host}:{stage.envoy.port}/", TONES)
+    # The answer to a form is never readable: its page sees nothing, whatever was decided.
+    tones = {what: (page, decided) for what, page, decided in rows if what != "Submit a form"}
+    assert {what for what, (page, decided) in tones.items() if page != decided} == set()
+    assert {what for what, (page, _) in tones.items() if page == ""} == neutral
+
+
+def test_each_cell_is_labelled_for_windows_without_room_for_the_head(stage: Stage, browser: Browser) -> None:
+    labels = browser.evaluate(f"http://{SHOP}:{stage.envoy.port}/", LABELS)
+    assert labels == [["", "What this page sees", "What was decided, and why", "The upstream"]] * len(SHOP_SEES)
+
+
+def test_an_attempt_that_fails_says_so_and_stops_no_other(stage: Stage, browser: Browser) -> None:
+    rows = browser.evaluate(f"http://{SHOP}:{stage.envoy.port}/", ROWS_AFTER_THE_END)
+    assert [row[1:] for row in rows] == [["this attempt failed: injected", "", ""]] * len(SHOP_SEES)

@@ -7,6 +7,9 @@ const images = `http://images.localhost${port}`;
 const readable = (text) => ({ text, tone: "good" });
 const refused = (text) => ({ text, tone: "bad" });
 
+const UNLISTED_READ = "unlisted_read";
+const HIDDEN = "the request went on without the cookie, and the browser hides the answer from this page";
+
 async function read(url, options) {
   try {
     const response = await fetch(url, options);
@@ -56,7 +59,10 @@ function loadImage(id, crossOrigin) {
 function openSocket(id) {
   return new Promise((resolve) => {
     const socket = new WebSocket(`${api.replace("http", "ws")}/live?try=${id}`);
-    socket.onopen = () => resolve(readable("an open WebSocket"));
+    socket.onopen = () => {
+      socket.close();
+      resolve(readable("an open WebSocket"));
+    };
     socket.onerror = () => resolve(refused("no connection"));
   });
 }
@@ -67,7 +73,7 @@ const attempts = [
     method: "PUT", headers: { "content-type": "application/json" }, body: '{"stars":5}', credentials: "include",
   })],
   ["Submit a form", "a plain POST, which no browser asks about", submitForm],
-  ["Show a picture", "<img>: shop and images are different sites", (id) => loadImage(id, false)],
+  ["Show a picture", "<img>: this page and the picture are of different sites", (id) => loadImage(id, false)],
   ["Show a picture with crossorigin", "<img crossorigin>: it has an Origin", (id) => loadImage(id, true)],
   ["Open a WebSocket", "no browser asks about these either", openSocket],
   ["Read orders as a clerk", "fetch with a token that has the role", (id) => readOrders(id, "clerk")],
@@ -79,9 +85,22 @@ function line(text, kind = "div", className = "") {
   return Object.assign(document.createElement(kind), { textContent: text, className });
 }
 
+// A read that goes on unread by the page is neither granted nor refused: red beside green would contradict itself.
+function toneOf({ reason, outcome }) {
+  if (reason === UNLISTED_READ) return "";
+  return outcome.endsWith("allow") ? "good" : "bad";
+}
+
+function showPage(cells, { text, tone, image }, decisions) {
+  const hidden = decisions.some(({ reason, reached }) => reason === UNLISTED_READ && reached);
+  cells.page.replaceChildren(...(image ? [image] : []), line(text, "span", hidden ? "" : tone));
+  if (hidden) cells.page.append(line(HIDDEN, "small"));
+}
+
 function showDecisions(cells, decisions) {
-  cells.why.replaceChildren(...decisions.map(({ method, reason, cause, outcome, id }) => {
-    const entry = line(`${method} ${reason}`, "div", outcome.endsWith("allow") ? "good" : "bad");
+  cells.why.replaceChildren(...decisions.map((decision) => {
+    const { method, reason, cause, id } = decision;
+    const entry = line(`${method} ${reason}`, "div", toneOf(decision));
     entry.append(line(`${cause}; decision ${id.slice(0, 8)}`, "small"));
     entry.title = id;
     return entry;
@@ -91,16 +110,29 @@ function showDecisions(cells, decisions) {
 }
 
 async function run(attempt, cells) {
-  const id = crypto.randomUUID();
-  cells.page.textContent = "…";
-  const { text, tone, image } = await attempt(id);
-  cells.page.replaceChildren(...(image ? [image] : []), line(text, "span", tone));
-  showDecisions(cells, (await (await fetch(`/seen?of=${id}`)).json()).decisions);
+  for (const cell of Object.values(cells)) cell.textContent = "…";
+  try {
+    const id = crypto.randomUUID();
+    const result = await attempt(id);
+    const { decisions } = await (await fetch(`/seen?of=${id}`)).json();
+    showPage(cells, result, decisions);
+    showDecisions(cells, decisions);
+  } catch (error) {
+    // Such as a demo that has ended: the row says so, and the rows after it go on.
+    for (const cell of Object.values(cells)) cell.textContent = "";
+    cells.page.append(line(`this attempt failed: ${error.message}`, "span", "bad"));
+  }
 }
+
+const HEADS = Object.fromEntries(
+  [...document.querySelectorAll("thead th")].map((head) => [head.dataset.of, head.textContent]),
+);
 
 function addRow([title, how, attempt]) {
   const row = document.createElement("tr");
   const [what, page, why, upstream] = ["what", "page", "why", "upstream"].map((name) => line("", "td", name));
+  // A narrow window has no room for the head of the table; there each cell says what it is.
+  for (const cell of [page, why, upstream]) cell.dataset.label = HEADS[cell.className];
   const button = line(title, "button");
   what.append(button, line(how, "small"));
   row.append(what, page, why, upstream);
@@ -111,12 +143,14 @@ function addRow([title, how, attempt]) {
 }
 
 const rows = attempts.map(addRow);
+const all = document.querySelector("#all");
 
 async function runAll() {
+  all.disabled = true;
   for (const go of rows) await go();
-  document.body.dataset.done = "yes";
+  all.disabled = false;
 }
 
-document.querySelector("#all").addEventListener("click", runAll);
+all.addEventListener("click", runAll);
 for (const link of document.querySelectorAll("[data-other]")) link.href = `http://${link.dataset.other}${port}/`;
-if (location.hash === "#try") runAll();
+runAll();

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from cors_authz.edge.logs import JsonFormatter
+from cors_authz.edge.logs import JsonFormatter, log_to_stderr
 
 
 def test_a_record_is_one_line_with_its_time_in_utc() -> None:
@@ -36,3 +36,30 @@ def test_an_exception_stays_on_the_line() -> None:
 
 def test_a_text_that_no_encoding_can_carry_is_still_a_line() -> None:
     json.loads(JsonFormatter().format(logging.makeLogRecord({"msg": "a\ud800b"})))
+
+
+QUIETED = {
+    "at info, of the watcher only what went wrong": ("info", ["ours info", "ours warning", "watcher warning"]),
+    "at debug too: its every change is no help": ("debug", ["ours info", "ours warning", "watcher warning"]),
+    "at error, the watcher is as silent as the rest": ("error", []),
+}
+
+
+@pytest.mark.parametrize("sentence", QUIETED)
+def test_the_watcher_of_files_speaks_up_only_when_something_is_wrong(
+    sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    level, expected = QUIETED[sentence]
+    ours, watcher = logging.getLogger("cors_authz.edge"), logging.getLogger("watchfiles.main")
+    root, levels = logging.getLogger(), (logging.getLogger().level, logging.getLogger("watchfiles").level)
+    with monkeypatch.context() as patched:
+        patched.setattr(root, "handlers", [])
+        try:
+            log_to_stderr(level, "json")
+            for logger, name in ((ours, "ours"), (watcher, "watcher")):
+                logger.info("%s info", name)
+                logger.warning("%s warning", name)
+        finally:
+            root.setLevel(levels[0])
+            logging.getLogger("watchfiles").setLevel(levels[1])
+    assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == expected
