@@ -13,6 +13,9 @@ from cors_authz.policy.tree import MAX_FILE_BYTES
 
 MAX_FILES: Final = 10_000
 
+# Refused and not skipped: a deny that silently never loads is what nobody notices.
+_MISNAMED: Final = ".yml"
+
 
 class PolicyFilesError(Exception):
     """The policy cannot be read from where it should be; the message says why and what to do."""
@@ -25,7 +28,7 @@ def read_sources(path: Path) -> tuple[Source, ...]:
     ConfigMap are read once, through the links beside them. Files are named as they lie below the directory. Of each
     file at most one byte more than the bound of a document is read, so that a huge one is refused and not held.
 
-    Raises: PolicyFilesError if there is nothing to read, or it cannot be read.
+    Raises: PolicyFilesError if there is nothing to read, it cannot be read, or a `.yml` file would be passed over.
     """
     files = policy_files(path)
     base = path.parent if files == (path,) else path
@@ -35,17 +38,27 @@ def read_sources(path: Path) -> tuple[Source, ...]:
 def policy_files(path: Path) -> tuple[Path, ...]:
     """Name the files of the policy at a path, in the order of their names.
 
-    Raises: PolicyFilesError if there are none, or more than any policy has, or nobody lets us look.
+    Raises: PolicyFilesError if there are none, or more than any policy has, if one ends in `.yml`, or nobody lets us
+    look.
     """
     try:
         files = tuple(islice(_files(path), MAX_FILES + 1))
     except OSError as error:
         raise _unreadable(path, error) from error
     if not files:
-        raise PolicyFilesError(f"`{path}` holds no policy: no file ends in .yaml; name a policy file or its directory")
+        raise PolicyFilesError(f"`{path}` {_without_files(path)}; name a policy file or its directory")
+    misnamed = next((file for file in files if file.suffix == _MISNAMED), None)
+    if misnamed:
+        raise PolicyFilesError(f"`{misnamed}` would not be read: policy files end in .yaml; rename it")
     if len(files) > MAX_FILES:
         raise PolicyFilesError(f"`{path}` holds more than {MAX_FILES} policy files; name the directory of one policy")
     return files
+
+
+def _without_files(path: Path) -> str:
+    if path.exists():
+        return "holds no policy: no file ends in .yaml"
+    return "is a link that leads nowhere" if path.is_symlink() else "does not exist"
 
 
 def fingerprint(path: Path) -> tuple[tuple[str, int, int, int], ...]:
@@ -69,7 +82,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _is_policy(name: str) -> bool:
-    return name.endswith(".yaml") and not name.startswith(".")
+    return name.endswith((".yaml", _MISNAMED)) and not name.startswith(".")
 
 
 def _fingerprint(file: Path) -> tuple[str, int, int, int]:

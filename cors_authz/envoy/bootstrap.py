@@ -210,6 +210,8 @@ def _connection_manager(options: Options) -> Config:
         # `%2F` and `%5C` stay: the service refuses them with a reason that a developer can read; REJECT_REQUEST would
         # answer a bare 400 without asking it, and UNESCAPE would decide for those groups that take opaque slashes.
         path_with_escaped_slashes_action="KEEP_UNCHANGED",
+        # Upstreams behind CGI or WSGI read `x_http_method_override` as `x-http-method-override`; the service does not.
+        common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
         upgrade_configs=[{"upgrade_type": "websocket"}],
         # Browsers on HTTP/2 open WebSockets by extended CONNECT.
         http2_protocol_options={"allow_connect": True},

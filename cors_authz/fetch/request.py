@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import Enum, unique
 from typing import Final, NamedTuple
@@ -33,11 +34,12 @@ class Request(NamedTuple):
 
 
 OWN_PREFIX: Final = "x-cors-authz-"
+_MARKS: Final = re.compile(r"[^a-z0-9]")
 
 
 def spoofed_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Pick the header names that an upstream could take for ours; many frameworks read `_` and `-` as one."""
-    return tuple(name for name in names if name.lower().replace("_", "-").startswith(OWN_PREFIX))
+    """Pick the header names that an upstream could take for ours; gateways fold `_`, or every mark, into one."""
+    return tuple(name for name in names if _MARKS.sub("-", name.lower()).startswith(OWN_PREFIX))
 
 
 @unique

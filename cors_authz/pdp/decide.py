@@ -115,8 +115,13 @@ def _is_shadow(facts: Facts) -> bool:
 
 
 def _roles(facts: Facts, readings: Readings) -> tuple[str, ...]:
-    for name in facts.needs:
-        token = caller.token_of(name, facts, readings)
-        if token.state is TokenState.VALID:
-            return role_names(token.claims, facts.policy.providers[name].roles)
-    return ()
+    return tuple(role for name in facts.needs for role in _roles_of(name, facts, readings))
+
+
+def _roles_of(name: str, facts: Facts, readings: Readings) -> tuple[str, ...]:
+    token = caller.token_of(name, facts, readings)
+    if token.state is not TokenState.VALID:
+        return ()
+    roles = role_names(token.claims, facts.policy.providers[name].roles)
+    # Where either of two issuers will do, a role says whose it is: one's `admin` must not open the other's doors.
+    return roles if len(facts.needs) == 1 else tuple(f"{name}:{role}" for role in roles)

@@ -51,18 +51,20 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     scheme = policy.public_scheme or request.scheme
     authority = read_authority(request.host, scheme)
     target = read_target(request.target)
-    method = _effective_method(request, target)
+    sent, override = _sent_method(request), overriding_method(request, target.query if target else "")
+    method = _effective_method(sent, override)
     own = f"{scheme}://{authority.text}" if authority else ""
     kind = kind_of(request, method or "", own)
     hosts = _hosts_of(policy.routes, authority, scheme)
     route = _route_of(hosts, target, method or "")
-    if method != _sent_method(request) and _is_another_groups(route, _route_of(hosts, target, _sent_method(request))):
+    if override and _leads_elsewhere(route, [_route_of(hosts, target, other) for other in (sent, override)]):
         method = None
     version = _version_of(request, route, authority, target, preflight=kind is Kind.PREFLIGHT)
     origin = request.headers.get("origin", "")
     foreign = kind is Kind.CROSS_ORIGIN or kind is Kind.PREFLIGHT
     memberships = policy.origins.find(origin) if foreign and origin else ()
-    methods = _methods_to_admit(request, method) if memberships else ()
+    # With an override, an upstream may run the one or the other.
+    methods = tuple({method, sent}) if method is not None else ()
     standings = _standings(route, memberships, methods, version) if memberships else _NO_STANDING
     return Facts(
         policy=policy,
@@ -85,33 +87,24 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     )
 
 
-def _effective_method(request: Request, target: Target | None) -> str | None:
-    override = overriding_method(request, target.query if target else "")
+def _effective_method(sent: str, override: str | None) -> str | None:
     if override is None:
         return None
     # A safe method in place of a write is not believed: an upstream that knows no overrides runs what was sent.
-    return override if override and is_write(override) else _sent_method(request)
+    return override if override and is_write(override) else sent
 
 
 def _sent_method(request: Request) -> str:
     return request.headers["access-control-request-method"] if is_preflight(request) else request.method
 
 
-def _methods_to_admit(request: Request, method: str | None) -> tuple[str, ...]:
-    """Give the methods that one rule must admit: with an override, an upstream may run the one or the other."""
-    if method is None:
-        return ()
-    sent = _sent_method(request)
-    return (method,) if method == sent else (method, sent)
-
-
 def _asked(request: Request) -> tuple[str, ...] | None:
     return asked_headers(request.headers.get("access-control-request-headers", ""))
 
 
-def _is_another_groups(route: Route | None, other: Route | None) -> bool:
+def _leads_elsewhere(route: Route | None, others: Iterable[Route | None]) -> bool:
     """Tell whether an override leads to another group: which guards hold must not hang on what the upstream knows."""
-    return (route.group if route else None) is not (other.group if other else None)
+    return any((other.group if other else None) is not (route.group if route else None) for other in others)
 
 
 def _route_of(hosts: Iterable[HostRoutes], target: Target | None, method: str) -> Route | None:
@@ -133,8 +126,7 @@ def _hosts_of(table: RouteTable, authority: Authority | None, scheme: str) -> tu
 
 
 def _serves(route: Route, method: str) -> bool:
-    methods = route.methods
-    return methods is None or method in methods or (method == "OPTIONS" and "GET" in methods)
+    return route.methods is None or method in route.methods
 
 
 def _standings(
@@ -207,14 +199,14 @@ def _named_versions(source: VersionFrom, headers: Mapping[str, str], query: str)
 
 
 def _media_type_versions(source: VersionFrom, value: str) -> tuple[str, ...]:
-    prefix, suffix = source.prefix, source.suffix
-    if prefix not in value:
+    prefix, suffix = source.prefix.lower(), source.suffix.lower()
+    if prefix not in value.lower():
         return ()
     types = (part.partition(";")[0].strip() for part in value.split(","))
     named = (
         kind[len(prefix) : len(kind) - len(suffix)]
         for kind in types
-        if kind.startswith(prefix) and kind.endswith(suffix) and len(kind) > len(prefix) + len(suffix)
+        if kind.lower().startswith(prefix) and kind.lower().endswith(suffix) and len(kind) > len(prefix) + len(suffix)
     )
     return tuple(dict.fromkeys(named))
 

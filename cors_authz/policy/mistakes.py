@@ -14,7 +14,17 @@ from cors_authz.policy.annotations import annotation_at, bare, is_shape, keys_of
 from cors_authz.policy.finding import shown, ticked
 from cors_authz.policy.forms import DATE, FORMS, INSTANT, NAME, moment_of
 from cors_authz.policy.scalar import Blank
-from cors_authz.policy.schema import API_VERSION, KINDS, Exception_, Model, PolicyBundle
+from cors_authz.policy.schema import (
+    API_VERSION,
+    KINDS,
+    AllowRule,
+    Exception_,
+    Jwt,
+    Model,
+    PolicyBundle,
+    ResourceGroup,
+    ResponseHeaders,
+)
 from cors_authz.policy.shape import Shape
 from cors_authz.policy.tree import Data, Partial, Path
 
@@ -69,8 +79,12 @@ def _unknown(key: str, value: object, known: Sequence[str]) -> str:
     if not isinstance(value, str):
         written = "has no value" if value is Blank.NULL else f"is {_said(value)}"
         return f"`{key}` {written}; write {key}: {' or '.join(known)}"
-    near = _suggestion(value, known) if len(known) > 1 else ""
+    near = _suggestion(_KINDS_MEANT.get(value.casefold(), value), known) if len(known) > 1 else ""
     return f"`{shown(value)}` is not one of the values of `{key}`{near or f'; write {key}: ' + ' or '.join(known)}"
+
+
+# The nearest spelling is PolicyPart, and a part alone is no policy.
+_KINDS_MEANT: Final[Mapping[str, str]] = {"policy": "PolicyBundle"}
 
 
 def _said(value: object) -> str:
@@ -216,6 +230,8 @@ def _of_wrong_type(problem: _Refusal) -> str:
 def _retyped(annotation: Any, problem: _Refusal) -> str:  # noqa: ANN401 -- see `bare`
     """Say how the value is written in the type that is wanted, where that is plain."""
     value = problem.value
+    if group_wanted := _group_wanted(problem):
+        return f"; {group_wanted}"
     if get_origin(annotation) is tuple and isinstance(value, str) and not is_shape(bare(get_args(annotation)[0])):
         return f"; write {problem.path[-1]}: [{shown(value)}]"
     if annotation is timedelta and isinstance(value, int) and not isinstance(value, bool):
@@ -225,7 +241,33 @@ def _retyped(annotation: Any, problem: _Refusal) -> str:  # noqa: ANN401 -- see 
     return ""
 
 
+def _owner(problem: _Refusal) -> tuple[Any, str | int]:
+    """Give what holds the value, or the list that the value is an entry of; and the key there."""
+    path = problem.path[:-1] if isinstance(problem.path[-1], int) else problem.path
+    return annotation_at(problem.root, path[:-1]), path[-1]
+
+
+_NAMING_GROUPS: Final[Mapping[tuple[type[Shape], str | int], str]] = {
+    (AllowRule, "origins"): "a rule",
+    (ResponseHeaders, "timingAllowOrigin"): "`timingAllowOrigin`",
+}
+
+
+def _group_wanted(problem: _Refusal) -> str | None:
+    """Say where an origin is written, if one stands where the name of an origin group is wanted."""
+    owner, key = _owner(problem)
+    naming = _NAMING_GROUPS.get((owner, key)) if is_shape(owner) else None
+    if naming and problem.value == "*":
+        return "`*` names no origin group; say `anyone: {any: true}` in originGroups and name it"
+    if naming and isinstance(problem.value, str) and "://" in problem.value:
+        said = f"`{shown(problem.value)}` is an origin; {naming} names origin groups"
+        return f"{said}: put it in originGroups and name the group here"
+    return None
+
+
 def _of_wrong_form(problem: _Refusal) -> str:
+    if group_wanted := _group_wanted(problem):
+        return group_wanted
     form = FORMS[problem.limits["pattern"]]
     text = str(problem.value)
     return f"`{shown(text)}` is not {form.noun}; write {_reformed(form.pattern, text) or form.written}"
@@ -255,6 +297,9 @@ def _of_no_choice(problem: _Refusal) -> str:
     choices = re.sub("'([^']*)'", r"`\1`", problem.limits["expected"])
     if choices == "true":
         return f"{_called(problem.path)} is true or is left out, not {_said(problem.value)}"
+    if _owner(problem) == (Jwt, "algorithms") and re.fullmatch("HS[0-9]+", str(problem.value), re.IGNORECASE):
+        said = f"`{shown(str(problem.value))}` signs with a shared secret, which verifies no issuer"
+        return f"{said}; use one of {choices.replace('`', '').replace(' or ', ', ')}"
     near = _suggestion(problem.value, re.findall("`([^`]*)`", choices)) if isinstance(problem.value, str) else ""
     return f"{_called(problem.path)} takes {choices}, not {_said(problem.value)}{near}"
 
@@ -270,7 +315,8 @@ def _of_unknown_key(problem: _Refusal) -> str:
 
 def _of_missing_key(problem: _Refusal) -> str:
     owner, key = problem.path[:-1], problem.path[-1]
-    return f"{_called(owner)} has no `{key}`; {shape_at(problem.root, owner).term} needs one: add {key}"
+    mend = f"write its rules{_or_nothing(problem)}" if key == "allow" else f"add {key}"
+    return f"{_called(owner)} has no `{key}`; {shape_at(problem.root, owner).term} needs one: {mend}"
 
 
 def _of_short_list(problem: _Refusal) -> str:
@@ -292,8 +338,10 @@ def _without_value(problem: _Refusal) -> str:
 
 
 def _or_nothing(problem: _Refusal) -> str:
-    """Offer to leave the value out, unless its key is required."""
+    """Offer to leave the value out, unless its key is required; `allow` says nothing by an empty list."""
     owner = annotation_at(problem.root, problem.path[:-1])
+    if owner is ResourceGroup and problem.path[-1] == "allow":
+        return ", or allow: [] to let in no script of another origin"
     required = is_shape(owner) and problem.path[-1] in {
         field.alias for field in owner.model_fields.values() if field.is_required()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -118,10 +118,16 @@ def _routes(group: Named[schema.ResourceGroup], findings: list[Finding]) -> Iter
     for index, entry in enumerate(group.model.match):
         hosts = list(_hosts(group, index, entry, findings))
         paths = list(_paths(group, index, entry, findings))
-        methods = with_head(entry.methods) if entry.methods and "*" not in entry.methods else None
+        methods = _matched(entry.methods) if entry.methods and "*" not in entry.methods else None
         for host in hosts:
             for path in paths:
                 yield RouteAt(group, index, host, path, methods)
+
+
+def _matched(methods: Iterable[str]) -> frozenset[str]:
+    """Give the methods that an entry matches: where GET is, HEAD is, and an OPTIONS that asks for no permission."""
+    named = with_head(methods)
+    return named | {"OPTIONS"} if "GET" in named else named
 
 
 def _hosts(

@@ -80,12 +80,13 @@ def spot_of(root: Node, begin: Spot, path: Path) -> Spot:
 
 _TOO_DEEP: Final = f"nested more than {MAX_DEPTH} deep"
 
+_TAB: Final = "found a tab character that violates indentation"
+_NO_TOKEN: Final = "found character that cannot start any token"
+
 _SYNTAX: Final[Mapping[str, str]] = {
     _TOO_DEEP: f"nested more than {MAX_DEPTH} deep; a policy needs far less, so look for brackets that are not closed",
-    "found character that cannot start any token": (
-        "a value cannot begin with this character in YAML (a tab, `@`, `%`, a backtick); put the value in quotes"
-    ),
-    "found a tab character that violates indentation": "a tab in the indentation; indent with spaces",
+    _NO_TOKEN: ("a value cannot begin with this character in YAML (`@`, `%`, a backtick); put the value in quotes"),
+    _TAB: "a tab in the indentation; indent with spaces",
     "mapping values are not allowed in this context": (
         "a `:` that no key fits; put a value that holds `: ` in quotes, or mend the indentation"
     ),
@@ -136,7 +137,7 @@ class Reader:
         try:
             yield from self._read(text)
         except yaml.MarkedYAMLError as error:
-            self._refuse_syntax(error)
+            self._refuse_syntax(error, text)
         except yaml.reader.ReaderError:
             self._refuse_character(text)
 
@@ -239,12 +240,12 @@ class Reader:
         also = Place(self._file, *first[:2])
         self._refuse(event, f"`{shown(key)}` is written twice (also {also}); keep one of the two")
 
-    def _refuse_syntax(self, error: yaml.MarkedYAMLError) -> None:
-        problem = str(error.problem)
+    def _refuse_syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
+        problem = _problem_of(error, text)
         mark = error.context_mark if problem in _BEGUN_EARLIER and error.context_mark else error.problem_mark
         begin = f"not readable as YAML: {problem}"
-        text = _SYNTAX.get(problem, f"{begin}; put the value in quotes, or mend its indentation")
-        self._refuse_at((mark.line + 1, mark.column + 1) if mark else (1, 1), text)
+        said = _SYNTAX.get(problem, f"{begin}; put the value in quotes, or mend its indentation")
+        self._refuse_at((mark.line + 1, mark.column + 1) if mark else (1, 1), said)
 
     def _refuse_character(self, text: str) -> None:
         bad = _UNPRINTABLE.search(text)
@@ -261,6 +262,12 @@ class Reader:
 def _spot(key: Any, value: Any) -> Spot:  # noqa: ANN401 -- see `_node`
     begin, end = key.start_mark, value.start_mark
     return begin.line + 1, begin.column + 1, end.line + 1, end.column + 1
+
+
+def _problem_of(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Name the problem as the parser does; a tab that indents by its own name, which the parser seldom gives it."""
+    problem, mark = str(error.problem), error.problem_mark
+    return _TAB if problem == _NO_TOKEN and mark and text.startswith("\t", mark.index) else problem
 
 
 def _end_of(text: str) -> tuple[int, int]:

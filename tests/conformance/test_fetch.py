@@ -164,7 +164,7 @@ CLASSIFICATION: Final = {
     ),
     "02 a preflight is OPTIONS with both headers": Row(lambda: decision_of(preflight(f"PUT {API}", WEB)), PASSES),
     "02 OPTIONS in lower case is none": Row(
-        lambda: decision_of(preflight(f"PUT {API}", WEB)._replace(method="options")), "deny method_not_allowed"
+        lambda: decision_of(preflight(f"PUT {API}", WEB)._replace(method="options")), "deny request_malformed"
     ),
     "02 OPTIONS without the asked method passes on": Row(
         lambda: decision_of(ask(f"OPTIONS {API}", origin=WEB)), "allow unlisted_read"

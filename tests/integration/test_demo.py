@@ -432,14 +432,15 @@ def test_a_page_learns_what_became_of_its_own_attempt_only(stage: Stage) -> None
 # --- A real browser -------------------------------------------------------------------------------------------------
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROWS = """document.querySelector("#all")?.disabled === false && [...document.querySelectorAll("#attempts tr")].map((row) =>
-  ["what button", "page", "why", "upstream"].map((cell) => row.querySelector(`.${cell}`).innerText))"""
-TONES = """document.querySelector("#all")?.disabled === false && [...document.querySelectorAll("#attempts tr")].map((row) =>
-  ["what button", "page span", "why div:last-child"].map((cell, of) =>
-    of ? row.querySelector(`.${cell}`).className : row.querySelector(`.${cell}`).innerText))"""
-LABELS = """document.querySelector("#all")?.disabled === false &&
-  [...document.querySelectorAll("#attempts tr")].map((row) => [...row.cells].map((cell) => cell.dataset.label ?? ""))"""
-ROWS_AFTER_THE_END = f"""(window.ended ?? (document.querySelector("#all")?.disabled === false && (() => {{
+# Every attempt has been made: the button that makes them again can be pressed.
+IDLE = 'document.querySelector("#all")?.disabled === false'
+EACH_ROW = f'{IDLE} && [...document.querySelectorAll("#attempts tr")].map'
+ROWS = f"""{EACH_ROW}((row) =>
+  ["what button", "page", "why", "upstream"].map((cell) => row.querySelector(`.${{cell}}`).innerText))"""
+TONES = f"""{EACH_ROW}((row) => [row.querySelector("button").innerText,
+  ...[".page span", ".why div:last-child"].map((told) => row.querySelector(told).className)])"""
+LABELS = f"{EACH_ROW}((row) => [...row.cells].map((cell) => cell.dataset.label ?? ''))"
+ROWS_AFTER_THE_END = f"""(window.ended ?? ({IDLE} && (() => {{
   window.ended = true;
   window.fetch = async () => {{ throw new Error("injected"); }};
   document.querySelector("#all").click();

@@ -80,7 +80,12 @@ def plain_http(subject: Subject) -> Iterator[Finding]:
         objection = _objection_to_plain_http(subject, at)
         for _, group in at.admitted(subject) if objection else ():
             for found in subject.patterns[group.name]:
-                if found.pattern.scheme == "http" and not _is_for_development(subject, found.pattern):
+                # An origin that CX006 refuses is wrong by its host: https would not mend it.
+                if (
+                    found.pattern.scheme == "http"
+                    and not _is_for_development(subject, found.pattern)
+                    and not _kind_of_local_name(subject, found)
+                ):
                     text = f"`{found.pattern.text}` is open to whoever sits on the line, and {objection}; use https"
                     yield Finding(found.place, "CX005", text, about=group.about)
 
@@ -103,16 +108,18 @@ def origins_of_one_machine(subject: Subject) -> Iterator[Finding]:
 
     Spec: https://wicg.github.io/local-network-access/#ip-address-space-section.
     """
-    if subject.environment.is_dev:
-        return
     for at in _patterns(subject):
-        kind = _kind_of_local_name(at.pattern.host)
-        if kind and not at.group.model.web_view:
+        kind = _kind_of_local_name(subject, at)
+        if kind:
             said = f"`{at.pattern.text}` is {kind} and would be open in {subject.environment.name}"
             yield Finding(at.place, "CX006", f"{said}; {_mend_for_local_name(subject)}", about=at.group.about)
 
 
-def _kind_of_local_name(host: str) -> str | None:
+def _kind_of_local_name(subject: Subject, at: PatternAt) -> str | None:
+    """Say what kind of name an origin has that is right only in development, where it is not; else None."""
+    host = at.pattern.host
+    if subject.environment.is_dev or at.group.model.web_view:
+        return None
     if is_loopback(host):
         return "a loopback origin"
     if is_multicast_name(host):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -37,9 +38,12 @@ def versions_without_a_place(subject: Subject) -> Iterator[Finding]:
 
 
 def _with_slot(route: RouteAt) -> str:
-    """Write the first path of a route's entry as the policy does, with the slot in front."""
+    """Write the first path of a route's entry as the policy does, with the slot in front.
+
+    A leading `*` is where the version stood all along, so the slot takes its place.
+    """
     paths = route.group.model.match[route.entry].paths or (EVERY_PATH,)
-    return "/{version}" + paths[0].removesuffix("/")
+    return "/{version}" + re.sub(r"^/\*(?=/|$)", "", paths[0]).removesuffix("/")
 
 
 def routes_without_a_version(subject: Subject) -> Iterator[Finding]:
