@@ -22,6 +22,13 @@ from cors_authz.policy.load import UnknownEnvironmentError, check_policy
 
 _SHOWN: Final = {"error": 1, "warning": 2, "info": 3}
 _RANK: Final = {Severity.ERROR: 1, Severity.WARNING: 2, Severity.INFO: 3}
+_NOUNS: Final = {
+    Severity.ERROR: ("error", "errors"),
+    Severity.WARNING: ("warning", "warnings"),
+    Severity.INFO: ("info", "info"),
+}
+"""For one finding, and for any other number of them."""
+
 _GITHUB: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _SARIF: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
@@ -33,7 +40,9 @@ _SARIF: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.
     "--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text", show_default=True
 )
 @click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True)
-@click.option("--show", type=click.Choice(list(_SHOWN)), default="warning", show_default=True, help="From when on.")
+@click.option(
+    "--show", type=click.Choice(list(_SHOWN)), default="warning", show_default=True, help="The lowest severity to show."
+)
 def check(path: Path, environment: str | None, form: str, fail_on: str, show: str) -> None:
     """Parse and lint the policy at PATH, a file or a directory.
 
@@ -60,7 +69,7 @@ def _below(path: Path, findings: Sequence[Finding]) -> Iterator[Finding]:
 
 def _summary(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.severity for finding in findings)
-    said = ", ".join(f"{counts[severity]} {severity.name.lower()}" for severity in Severity)
+    said = ", ".join(f"{counts[severity]} {_NOUNS[severity][counts[severity] != 1]}" for severity in Severity)
     return f"{'would not load' if counts[Severity.ERROR] else 'ok'}: {said}"
 
 

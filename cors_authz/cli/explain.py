@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
 import click
 
+from cors_authz.cli.curl_flags import UNDERSTOOD, curl_flags
 from cors_authz.cli.explanation_json import to_json
 from cors_authz.cli.explanation_text import to_text
 from cors_authz.cli.policy_option import environment_option, loaded_from, policy_option
 from cors_authz.cli.request_input import (
     CurlWords,
     Given,
+    is_written_as_url,
     read_bounded,
     read_check_request,
     read_claims,
@@ -23,30 +26,42 @@ from cors_authz.cli.request_input import (
 )
 from cors_authz.cli.token_input import gather
 from cors_authz.edge.clock import now_seconds
+from cors_authz.fetch.request import Kind
 from cors_authz.pdp.explain import explain as explain_decision
+from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.match import match
+from cors_authz.policy.absence import absent_groups_of
+from cors_authz.policy.subject import Subject
 
-_CURL_FLAGS: Final = "-X, -H, -d, -I, -A, -e, -b"
+_NO_BODY: Final = (
+    "`--json` asks for one JSON object as the answer and takes no value, as curl's does;"
+    " send a body by -d '...' -H 'Content-Type: application/json'"
+)
 
 
 class _Explain(click.Command):
-    """Says of an unknown flag which ones of curl's are understood."""
+    """Says of an unknown flag which ones of curl's are understood, and finds the one URL among curl's words."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments."""
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _refuse_flag(error, ctx)
+        words = (*ctx.params["url"], *ctx.params.pop("url_flags"))
+        ctx.params["url"] = _one_url(words, as_json=ctx.params["as_json"])
+        return left
 
 
 def _refuse_flag(error: click.NoSuchOption, ctx: click.Context) -> NoReturn:
-    known = f"of curl's flags, {_CURL_FLAGS} are understood"
+    known = f"of curl's flags, {UNDERSTOOD} are understood, and those that change nothing of the request"
     raise click.UsageError(f"`{error.option_name}` is not understood; {known}", ctx) from error
 
 
-def _one_url(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> str:
+def _one_url(words: tuple[str, ...], *, as_json: bool) -> str:
     urls = words[1:] if words[:1] == ("curl",) else words
+    if as_json and not all(map(is_written_as_url, urls)):
+        raise click.UsageError(_NO_BODY)
     if len(urls) > 1:
         raise click.UsageError(f"one request is explained, and `{urls[1]}` is a second URL")
     return "".join(urls)
@@ -55,15 +70,8 @@ def _one_url(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str,
 @click.command(cls=_Explain)
 @policy_option
 @environment_option
-@click.argument("url", nargs=-1, callback=_one_url, metavar="[URL]")
-@click.option("-X", "--request", "method", default="", help="The method; without it GET, or POST with -d.")
-@click.option("-H", "--header", "headers", multiple=True, help="A header, `name: value`; repeatable.")
-@click.option("-d", "--data", "--data-raw", "--data-binary", "data", multiple=True, help="A body, as curl sends it.")
-@click.option("-I", "--head", is_flag=True, help="Ask by HEAD.")
-@click.option("-A", "--user-agent", "agent", default="", help="The header User-Agent.")
-@click.option("-e", "--referer", default="", help="The header Referer.")
-@click.option("-b", "--cookie", default="", help="The header Cookie.")
-@click.option("--compressed", is_flag=True, expose_value=False, hidden=True)
+@click.argument("url", nargs=-1, metavar="[URL]")
+@curl_flags
 @click.option("--check-request", type=click.Path(path_type=Path), help="A CheckRequest, binary or as text proto.")
 @click.option("--source", default="", help="The client's address.")
 @click.option("--principal", default="", help="The SPIFFE ID in the client's certificate.")
@@ -80,12 +88,25 @@ def explain(policy_path: Path, environment: str, at: str | None, *, as_json: boo
     The decision's id is not drawn; a placeholder stands for it. Exit 0 whatever the decision, 3 for an invalid policy.
     """
     now = _instant(at)
-    policy = loaded_from(policy_path, environment).policy
+    loaded = loaded_from(policy_path, environment)
     request, claims = _given(**given)  # type: ignore[arg-type] # click checked them
-    facts = match(request, policy)
-    readings, notes = gather(facts, claims, now)
+    facts = match(request, loaded.policy)
+    readings, assumed = gather(facts, claims, now)
     explanation = explain_decision(facts, readings)
+    notes = (*_absences(facts, loaded.subject), *assumed)
     click.echo(to_json(explanation, notes) if as_json else to_text(explanation, notes), nl=False)
+
+
+def _absences(facts: Facts, subject: Subject) -> Iterator[str]:
+    """Say why an origin that the policy lists is unknown here."""
+    if facts.standing is not None or facts.kind is Kind.SAME_ORIGIN:
+        return
+    for group in absent_groups_of(subject, facts.origin):
+        elsewhere = " and ".join(group.environments)
+        yield (
+            f"`{facts.origin}` is in group `{group.name}`, which exists in {elsewhere} only;"
+            f" this is {subject.environment.name}"
+        )
 
 
 def _given(

@@ -17,7 +17,7 @@ def to_json(explanation: Explanation, notes: Iterable[str]) -> str:
     """Write an explanation as one JSON object.
 
     - `decision`: `outcome`, `reason`, `title`, `mend`, `status` (0: the request goes on), `shadow`, `group`, `rule`,
-      `guard` (each null where there is none), `policy`, `revision`
+      `guard` (each null where there is none), `policy`, `revision`, `environment`
     - `steps`: in the order of the checks, each `name`, `verdict` (`passes`, `objects`, `not asked`), `sentence`,
       `place` (`file:line:column` or null) and `steps` of its own
     - `to_client`, `to_upstream`: each `name`, `value`, `blanks`, `why`, `place`
@@ -56,6 +56,7 @@ def _decision(decision: Decision) -> Mapping[str, object]:
         "guard": guard.name if guard else None,
         "policy": facts.policy.name if facts else None,
         "revision": facts.policy.revision if facts else None,
+        "environment": facts.policy.environment if facts else None,
     }
 
 

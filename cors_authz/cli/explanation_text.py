@@ -20,7 +20,7 @@ _MARKS: Final = {browser.Verdict.GOES_ON: "+", browser.Verdict.STOPS: "-", brows
 
 
 def to_text(explanation: Explanation, notes: Iterable[str]) -> str:
-    """Write an explanation: the verdict in the first line, then the steps, the headers and what a browser concludes.
+    """Write an explanation: the verdict and the policy that gave it, the steps, the headers, what a browser concludes.
 
     Control characters of the request are shown by their codes, so that none reaches the terminal.
     """
@@ -49,6 +49,9 @@ def _verdict(decision: Decision) -> Iterator[str]:
     mend = mend_of(decision)
     if mend:
         yield f"to mend it: {_shown(mend)}"
+    if decision.facts is not None:
+        policy = decision.facts.policy
+        yield f"policy: {policy.name}, revision {policy.revision}, as {policy.environment}"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:

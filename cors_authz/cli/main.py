@@ -38,7 +38,7 @@ class _Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         del ctx
-        with formatter.section("Verbs"):
+        with formatter.section("Commands"):
             formatter.write_dl(list(_VERBS.items()))
 
 
@@ -47,5 +47,5 @@ class _Verbs(click.Group):
 def cli() -> None:
     """One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
 
-    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift.
+    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 a file would change.
     """

@@ -35,7 +35,7 @@ environment_option: Callable[[F], F] = click.option(
     show_default=True,
     envvar="CORS_AUTHZ_ENVIRONMENT",
     show_envvar=True,
-    help="The environment of the policy that this is.",
+    help="The environment to run as.",
 )
 
 

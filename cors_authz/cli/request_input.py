@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
+from urllib.parse import quote
 
 import click
 
@@ -18,7 +21,10 @@ MAX_INPUT_BYTES: Final = 1 << 20
 
 JSON_KEYS: Final = ("method", "url", "headers", "source", "principal", "claims")
 
-_FORM: Final = "application/x-www-form-urlencoded"
+_ENCODED: Final = "application/x-www-form-urlencoded"
+_MULTIPART: Final = "multipart/form-data"
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_BARE_HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Given(NamedTuple):
@@ -35,7 +41,12 @@ class CurlWords(NamedTuple):
     method: str = ""
     headers: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()
+    form: tuple[str, ...] = ()
+    get: bool = False
     head: bool = False
+    user: str = ""
+    bearer: str = ""
     agent: str = ""
     referer: str = ""
     cookie: str = ""
@@ -50,8 +61,12 @@ def read_curl(words: CurlWords) -> Request:
     fields = _joined((name, value) for name, value in lines if value is not None)
     silenced = {name for name, value in lines if value is None}
     implied = {name: value for name, value in _implied(words).items() if value and name not in silenced}
-    default = "HEAD" if words.head else "POST" if words.data else "GET"
-    return _request(words.method or default, words.url, {**implied, **fields})
+    return _request(words.method or _default_method(words), _asked_url(words), {**implied, **fields})
+
+
+def is_written_as_url(word: str) -> bool:
+    """Tell whether a word can stand for a URL, with its scheme or, as curl has it, without."""
+    return bool(_SCHEME.match(word) or _BARE_HOST.fullmatch(_split_authority(word)[0]))
 
 
 def read_json(data: bytes) -> Given:
@@ -118,15 +133,60 @@ def read_bounded(stream: BinaryIO) -> bytes:
 
 
 def _implied(words: CurlWords) -> Mapping[str, str]:
-    body = "&".join(words.data)
+    body, typed = _data(words), _body_type(words)
     return {
+        "authorization": _authorization(words),
         "user-agent": words.agent,
         "referer": words.referer,
         "cookie": words.cookie,
-        "content-type": _FORM if words.data else "",
+        "content-type": typed,
         # What stands behind `@` is a file that curl would read, and its length decides nothing.
-        "content-length": str(len(body.encode())) if words.data and not body.startswith("@") else "",
+        "content-length": str(len(body.encode())) if typed == _ENCODED and not body.startswith("@") else "",
     }
+
+
+def _body_type(words: CurlWords) -> str:
+    """Give the type of the body, empty where none is sent."""
+    if words.get:
+        return ""
+    return _MULTIPART if words.form else _ENCODED if words.data or words.encoded else ""
+
+
+def _default_method(words: CurlWords) -> str:
+    if words.head:
+        return "HEAD"
+    return "POST" if _body_type(words) else "GET"
+
+
+def _asked_url(words: CurlWords) -> str:
+    """Give the URL, with the data in its query where -G puts it there."""
+    data = _data(words) if words.get else ""
+    if not data:
+        return words.url
+    file = next((word for word in data.split("&") if word.startswith("@")), None)
+    if file is not None:
+        raise click.UsageError(f"with -G, what stands in the file of `{file}` is of the URL; write it in its place")
+    url = words.url.partition("#")[0]
+    return f"{url}{'&' if '?' in url else '?'}{data}"
+
+
+def _data(words: CurlWords) -> str:
+    return "&".join((*words.data, *map(_urlencoded, words.encoded)))
+
+
+def _urlencoded(word: str) -> str:
+    """Encode `content`, `=content` or `name=content`; `@file` and `name@file` give `@file`."""
+    name, separator, content = word.partition("=")
+    if not separator:
+        return word[word.index("@") :] if "@" in word else quote(word, safe="")
+    return f"{name}={quote(content, safe='')}" if name else quote(content, safe="")
+
+
+def _authorization(words: CurlWords) -> str:
+    if words.bearer:
+        return f"Bearer {words.bearer}"
+    login = words.user if ":" in words.user else f"{words.user}:"
+    return f"Basic {b64encode(login.encode()).decode()}" if words.user else ""
 
 
 def _split_header(line: str) -> tuple[str, str | None]:
@@ -160,17 +220,26 @@ def _request(method: str, url: str, headers: Mapping[str, str]) -> Request:
 
 
 def _split_url(url: str) -> tuple[str, str, str]:
-    """Split a URL and repair nothing of it, so that what is explained is what was written."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.lower() not in {"http", "https"}:
-        raise click.UsageError(f"`{url}` is not a URL; write https://host/path")
-    ending = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
-    authority, target = rest[:ending], rest[ending:].partition("#")[0]
+    """Split a URL and repair nothing of it, so that what is explained is what was written; no scheme is http.
+
+    Source: https://curl.se/docs/manpage.html#URL.
+    """
+    named = _SCHEME.match(url)
+    scheme = named[1].lower() if named else "http"
+    authority, rest = _split_authority(url.removeprefix(named[0]) if named else url)
     if "@" in authority:
         raise click.UsageError(f"`{url}` holds a login; write it as -H 'Authorization: ...'")
+    if scheme not in {"http", "https"} or not is_written_as_url(url):
+        raise click.UsageError(f"`{url}` is not a URL; write https://host/path")
     if not authority or not url.isascii():
         raise click.UsageError(f"`{url}` is not a URL as it travels; write the host, and all of it in ASCII")
-    return scheme.lower(), authority, target if target.startswith("/") else f"/{target}"
+    target = rest.partition("#")[0]
+    return scheme, authority, target if target.startswith("/") else f"/{target}"
+
+
+def _split_authority(text: str) -> tuple[str, str]:
+    ending = min((at for mark in "/?#" if (at := text.find(mark)) >= 0), default=len(text))
+    return text[:ending], text[ending:]
 
 
 def _object(data: bytes, what: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from cors_authz.policy.tree import MAX_FILE_BYTES
 
 MAX_FILES: Final = 10_000
 
-# Refused and not skipped: a deny that silently never loads is what nobody notices.
+# Refused and not skipped: nobody would notice a rule that is never read.
 _MISNAMED: Final = ".yml"
 
 
@@ -78,10 +78,10 @@ def _files(path: Path) -> Iterator[Path]:
         return
     for folder, folders, names in os.walk(path, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if _is_policy(name))
+        yield from (Path(folder, name) for name in sorted(names) if _may_be_policy(name))
 
 
-def _is_policy(name: str) -> bool:
+def _may_be_policy(name: str) -> bool:
     return name.endswith((".yaml", _MISNAMED)) and not name.startswith(".")
 
 

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _DEBOUNCE_MILLISECONDS: Final = 50
 _POLL_MILLISECONDS: Final = 1000
+_STOP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ class PolicyStore:
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no longer. The policy in force stays."""
+        """Watch no longer. The policy in force stays; a load that is under way is not waited for."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_STOP_SECONDS)
 
     def reload(self) -> bool:
         """Load the policy anew, and put it in force if it has no errors.

@@ -121,17 +121,6 @@ def exposed_names(credentials: Credentials, response: Headers) -> frozenset[str]
     return frozenset(name.lower() for name in names or ()) - FORBIDDEN_RESPONSE_HEADERS
 
 
-def readable(name: str, credentials: Credentials, response: Headers) -> bool:
-    """Tell whether scripts may read a response header, by its name in lower case.
-
-    Spec: https://fetch.spec.whatwg.org/#concept-filtered-response-cors.
-    """
-    exposed = exposed_names(credentials, response)
-    return name in SAFELISTED_RESPONSE_HEADERS or (
-        name not in FORBIDDEN_RESPONSE_HEADERS and (exposed is None or name in exposed)
-    )
-
-
 def conclude_reading(asked: Asked, response: Headers) -> tuple[Conclusion, ...]:
     """Conclude what the page learns of an answer to its script: nothing, or its body and some of its headers."""
     checked = check_cors(asked, response)

@@ -108,10 +108,12 @@ def _by_rule(words: str) -> Callable[[Header, Decision], Because]:
     return because
 
 
-def _by_group(words: str) -> Callable[[Header, Decision], Because]:
+def _by_group(words: str, link: str = " of") -> Callable[[Header, Decision], Because]:
+    """Link a sentence, which stands by itself where no group is known, to the group."""
+
     def because(_header: Header, decision: Decision) -> Because:
         group = decision.group
-        return Because(f"{words} `{group.name}`" if group else words, group.place if group else None)
+        return Because(f"{words}{link} `{group.name}`", group.place) if group else Because(words)
 
     return because
 
@@ -123,7 +125,7 @@ def _as_always(words: str) -> Callable[[Header, Decision], Because]:
 def _cache_control(header: Header, decision: Decision) -> Because:
     if header.value == "no-store":
         return Because("a refusal is never kept")
-    return _by_group("no shared cache may keep what depends on a token, as answers do of")(header, decision)
+    return _by_group("no shared cache may keep what depends on a token", ", as answers do of")(header, decision)
 
 
 def _deprecation(_header: Header, decision: Decision) -> Because:
@@ -150,10 +152,10 @@ _WHYS: Final[Mapping[str, Callable[[Header, Decision], Because]]] = {
     "access-control-allow-headers": _by_rule("grants the headers that the preflight asks for"),
     "access-control-max-age": _by_rule("lets browsers keep the permission for so many seconds"),
     "access-control-allow-private-network": _by_rule("lets public pages reach a private network"),
-    "vary": _by_group("what the answer can depend on, so that no cache hands it to another caller of"),
+    "vary": _by_group("what the answer can depend on, so that no cache hands it to another caller"),
     "cache-control": _cache_control,
-    "cross-origin-resource-policy": _by_group("`responseHeaders` of"),
-    "timing-allow-origin": _by_group("`responseHeaders` of"),
+    "cross-origin-resource-policy": _by_group("`responseHeaders`"),
+    "timing-allow-origin": _by_group("`responseHeaders`"),
     "content-type": _as_always("the type of the refusal's body"),
     "retry-after": _as_always("the fault is ours and may pass"),
     "www-authenticate": _as_always("a 401 says how to sign in"),
@@ -162,8 +164,8 @@ _WHYS: Final[Mapping[str, Callable[[Header, Decision], Because]]] = {
     "link": _deprecation,
     ID_HEADER: _as_always("the id under which the decision is recorded"),
     GROUP_HEADER: _origin_group,
-    TENANT_HEADER: _by_group("the tenant of the request to"),
-    VERSION_HEADER: _by_group("the version of"),
+    TENANT_HEADER: _by_group("the tenant of the request", " to"),
+    VERSION_HEADER: _by_group("the version"),
     ROLES_HEADER: _as_always("the roles of the token that a guard read"),
 }
 """By the name of a header that an answer may set."""

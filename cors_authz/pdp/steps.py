@@ -219,13 +219,16 @@ def _not_admitted(facts: Facts) -> _Said:
         version = f" in version `{facts.version}`" if rule.versions is not None and facts.version else ""
         admits = f"{rule_words(rule)} does not admit method `{facts.method}`{version}"
         return _Said(admits, rule.place, _standing_steps(facts, facts.listed))
+    return _Said(_unnamed(facts), _group_place(facts))
+
+
+def _unnamed(facts: Facts) -> str:
+    """Say in which origin groups the origin is, none of which a rule names; being in `any` tells it from no other."""
     found = facts.policy.origins.find(facts.origin) if facts.origin else ()
-    if not found:
-        return _Said(f"{_who(facts)} is in no origin group", _group_place(facts))
-    groups = listing({membership.group for membership in found})
-    return _Said(
-        f"{_who(facts)} is in origin group {groups}, which no rule of {_group(facts)} names", _group_place(facts)
-    )
+    named = {membership.group for membership in found or ()} - {each.group for each in facts.policy.origins.anyone}
+    if named:
+        return f"{_who(facts)} is in origin group {listing(named)}, which no rule of {_group(facts)} names"
+    return f"no rule of {_group(facts)} has {_who(facts)}" if found else f"{_who(facts)} is in no origin group"
 
 
 def _who(facts: Facts) -> str:

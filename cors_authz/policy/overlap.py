@@ -6,13 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from itertools import combinations, product
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from cors_authz.policy.language import Relation, relate
 from cors_authz.policy.pattern import HostPattern, PathTemplate, Piece, piece_matcher
 from cors_authz.policy.subject import PatternAt, RouteAt, Subject
 
 T = TypeVar("T")
+
+MOST_ROUTE_CROSSINGS: Final = 2_000
+MOST_ORIGIN_CROSSINGS: Final = 200
+"""Where this many pairs cross the search ends, and the policy is refused: a few lines could keep it busy for hours."""
 
 
 class Sides(NamedTuple):
@@ -104,6 +108,8 @@ def _relations_of_routes(routes: Sequence[RouteAt]) -> tuple[dict[int, list[int]
             narrower.setdefault(one, []).append(other)
         elif sides.whole is not Relation.DISJOINT:
             crossings.append(RouteCrossing(routes[one], routes[other], sides, host, path))
+            if len(crossings) == MOST_ROUTE_CROSSINGS:
+                break
     return narrower, crossings
 
 
@@ -181,6 +187,8 @@ def _relations_of_origins(patterns: Sequence[PatternAt]) -> tuple[dict[int, list
             narrower.setdefault(one, []).append(other)
         elif relation is not Relation.DISJOINT:
             crossings.append(OriginCrossing(patterns[one], patterns[other], witness or patterns[one].pattern.text))
+            if len(crossings) == MOST_ORIGIN_CROSSINGS:
+                break
     return narrower, crossings
 
 

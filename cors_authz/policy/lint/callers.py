@@ -296,6 +296,18 @@ def headers_that_no_caller_sets(subject: Subject) -> Iterator[Finding]:
                 yield Finding(guard.place("header", "name"), "CX008", text, about=guard.about)
 
 
+def token_headers_that_carry_none(subject: Subject) -> Iterator[Finding]:
+    """CX008: no caller can send a token in a header that browsers own, or that is ours."""
+    bundle = subject.estate.bundle
+    for name, provider in subject.estate.providers.items():
+        header = provider.from_.header if provider.from_ else None
+        said = _objection_to_header(header) if header and header.lower() != "authorization" else None
+        if said:
+            yield Finding(
+                bundle.place("identity", "jwt", name, "from", "header"), "CX008", f"`{header}` {said}", about="identity"
+            )
+
+
 def _objection_to_header(written: str) -> str | None:
     name = written.lower()
     if name == "authorization":
@@ -406,6 +418,7 @@ RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     bad_networks,
     versions_that_no_group_has,
     headers_that_no_caller_sets,
+    token_headers_that_carry_none,
     tokens_of_no_age,
     tenants_named_twice,
     bad_tenant_principals,

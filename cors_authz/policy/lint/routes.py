@@ -10,16 +10,34 @@ from cors_authz.policy.effective import EffectiveRule
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity
 from cors_authz.policy.language import Relation, SearchBoundError, language_of, relate, union_of, within
-from cors_authz.policy.overlap import Order, OriginCrossing, RouteCrossing
+from cors_authz.policy.overlap import (
+    MOST_ORIGIN_CROSSINGS,
+    MOST_ROUTE_CROSSINGS,
+    Order,
+    OriginCrossing,
+    RouteCrossing,
+)
 from cors_authz.policy.pattern import HostPattern, PathTemplate
 from cors_authz.policy.subject import EVERY_PATH, PatternAt, RouteAt, Subject
 
 
 def findings(subject: Subject, order: Order) -> Iterator[Finding]:
     """Say where a policy does not tell which group, or which rule, a request belongs to."""
+    yield from _too_many_crossings(subject, order)
     yield from _crossing_groups(subject, order)
     yield from _crossing_rules(subject, order)
     yield from _shadowed_groups(subject, order)
+
+
+def _too_many_crossings(subject: Subject, order: Order) -> Iterator[Finding]:
+    bundle = subject.estate.bundle
+    for count, most, what in (
+        (len(order.route_crossings), MOST_ROUTE_CROSSINGS, "routes"),
+        (len(order.origin_crossings), MOST_ORIGIN_CROSSINGS, "origin patterns"),
+    ):
+        if count >= most:
+            text = f"{most} pairs of {what} match alike, neither being narrower; write narrower ones, or fewer"
+            yield Finding(bundle.place("metadata"), "CX048", text, about="metadata")
 
 
 # --- CX017, groups --------------------------------------------------------------------------------------------------
@@ -27,20 +45,24 @@ def findings(subject: Subject, order: Order) -> Iterator[Finding]:
 
 def _crossing_groups(subject: Subject, order: Order) -> Iterator[Finding]:
     said: set[tuple[str, str]] = set()
+    by_group: dict[str, list[RouteAt]] = {}
+    for route in subject.routes:
+        by_group.setdefault(route.group.name, []).append(route)
     for crossing in order.route_crossings:
         first, second = crossing.first, crossing.second
         names = (first.group.name, second.group.name)
-        if names in said or not _is_unclear(subject, crossing):
+        if names in said or not _is_unclear(crossing, [*by_group[names[0]], *by_group[names[1]]]):
             continue
         said.add(names)
         yield Finding(first.group.place("match"), "CX017", _crossing_text(crossing), about=first.group.about)
 
 
-def _is_unclear(subject: Subject, crossing: RouteCrossing) -> bool:
+def _is_unclear(crossing: RouteCrossing, routes: Iterable[RouteAt]) -> bool:
+    """Tell whether nothing among the routes of both groups says which group wins."""
     first, second = crossing.first, crossing.second
     if first.group.name == second.group.name:
         return _slots(first) != _slots(second)
-    return not any(_settles(route, crossing) for route in subject.routes)
+    return not any(_settles(route, crossing) for route in routes)
 
 
 def _slots(route: RouteAt) -> tuple[object, ...]:
@@ -50,7 +72,7 @@ def _slots(route: RouteAt) -> tuple[object, ...]:
 def _settles(route: RouteAt, crossing: RouteCrossing) -> bool:
     """Tell whether a route of one of the two groups is exactly what both match, so that it wins."""
     host, path = _overlap(crossing)
-    if route.group.name not in {crossing.first.group.name, crossing.second.group.name} or not host or not path:
+    if not host or not path:
         return False
     both = _methods_of_both(crossing)
     takes_methods = route.methods == both or (route.methods is not None and both is not None and both < route.methods)

@@ -72,7 +72,7 @@ def test_how_it_ends(case: Ends, policy: Path) -> None:
 def test_what_cannot_be_read_is_a_usage_error(policy: Path) -> None:
     result = check(policy)
     assert result.exit_code == 2
-    assert f"`{policy}` holds no policy" in result.stderr
+    assert f"`{policy}` does not exist" in result.stderr
 
 
 def test_an_unknown_environment_lists_the_declared_ones(policy: Path) -> None:
@@ -88,7 +88,18 @@ def test_text_says_place_code_and_severity_and_sums_up(policy: Path) -> None:
         "policy.yaml:5:19: CX002 `null` is the origin of every sandbox, redirect and local file, so it names nobody;"
         " serve the page from an origin of its own\n"
     )
-    assert result.stderr == "would not load: 1 error, 0 warning, 0 info\n"
+    assert result.stderr == "would not load: 1 error, 0 warnings, 0 info\n"
+
+
+def test_the_sum_counts_in_the_right_number(policy: Path) -> None:
+    policy.write_text(BAD.replace("null", 'null", "null').replace("[GET]}", '[GET], headers: ["*"]}'))
+    assert check(policy).stderr == "would not load: 2 errors, 1 warning, 0 info\n"
+
+
+def test_the_help_says_how_it_ends() -> None:
+    said = " ".join(CliRunner().invoke(cli, ["--help"]).stdout.split())
+    assert "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 a file would change." in said
+    assert " Commands: check parse and lint a policy demo " in said
 
 
 def test_text_marks_what_is_suppressed(policy: Path) -> None:

@@ -88,6 +88,7 @@ GOLDEN: Final = {
         """\
         403 origin_not_allowed  the origin may not do this here
         to mend it: ask the owner to list the origin
+        policy: shop, revision r1, as prod
 
         steps
           passes     request          `PUT /account` can be read in one way only
@@ -133,6 +134,7 @@ GOLDEN: Final = {
         ),
         """\
         204 preflight_allowed  an allow rule admits what the preflight asks for
+        policy: shop, revision r1, as prod
 
         steps
           passes     request          `OPTIONS /account` can be read in one way only
@@ -183,6 +185,7 @@ GOLDEN: Final = {
         (ORDERS, *WEB, "-b", "s=1", *AT, "--claims", 'main={"roles": ["clerk"]}'),
         """\
         forwarded rule_allowed  an allow rule admits the origin
+        policy: shop, revision r1, as prod
         note: a valid token of `main` is assumed, not verified
 
         steps
@@ -268,6 +271,7 @@ def test_the_object_for_machines(policy: Path) -> None:
         "guard": "clerk",
         "policy": "shop",
         "revision": "r1",
+        "environment": "prod",
     }
     assert document["steps"][-1] == {
         "name": "guards",
@@ -354,6 +358,49 @@ CURLS: Final = {
         *("GET", "http", "a.example", "/"),
         {"user-agent": "x/1", "referer": "https://b.example/", "cookie": "a=b"},
     ),
+    "data that curl encodes": Curl(
+        CurlWords("http://a.example/", data=("a",), encoded=("b",)),
+        *("POST", "http", "a.example", "/"),
+        {"content-type": "application/x-www-form-urlencoded", "content-length": "3"},
+    ),
+    "data in the query": Curl(
+        CurlWords("http://a.example", data=("a=1",), encoded=("b=x y&", "=/", "q:é"), get=True),
+        *("GET", "http", "a.example", "/?a=1&b=x%20y%26&%2F&q%3A%C3%A9", {}),
+    ),
+    "data beside a query, asked for by HEAD": Curl(
+        CurlWords("http://a.example/x?y#z", data=("a=b@c",), get=True, head=True),
+        *("HEAD", "http", "a.example", "/x?y&a=b@c", {}),
+    ),
+    "data in the query, with a method": Curl(
+        CurlWords("http://a.example/", method="PUT", data=("a",), get=True),
+        *("PUT", "http", "a.example", "/?a", {}),
+    ),
+    "no data in the query": Curl(CurlWords("http://a.example/", get=True), "GET", "http", "a.example", "/", {}),
+    "a form": Curl(
+        CurlWords("http://a.example/", form=("a=1", "b=@x")),
+        *("POST", "http", "a.example", "/", {"content-type": "multipart/form-data"}),
+    ),
+    "a login": Curl(
+        CurlWords("http://a.example/", user="ada:p:w"),
+        *("GET", "http", "a.example", "/", {"authorization": "Basic YWRhOnA6dw=="}),
+    ),
+    "a login without a password": Curl(
+        CurlWords("http://a.example/", user="ada"),
+        *("GET", "http", "a.example", "/", {"authorization": "Basic YWRhOg=="}),
+    ),
+    "a token before a login": Curl(
+        CurlWords("http://a.example/", user="ada:pw", bearer="t"),
+        *("GET", "http", "a.example", "/", {"authorization": "Bearer t"}),
+    ),
+    "a header before a login": Curl(
+        CurlWords("http://a.example/", user="ada:pw", headers=("Authorization: Bearer x",)),
+        *("GET", "http", "a.example", "/", {"authorization": "Bearer x"}),
+    ),
+    "a URL without a scheme": Curl(
+        CurlWords("localhost:3000/x?u=https://b.example"),
+        *("GET", "http", "localhost:3000", "/x?u=https://b.example", {}),
+    ),
+    "an address without a scheme": Curl(CurlWords("[::1]:80"), "GET", "http", "[::1]:80", "/", {}),
     "headers in Envoy's form": Curl(
         CurlWords("http://a.example/", headers=("X-A:  1 ", "x-a: 2", "X-Empty;", "x-colon: a:b;")),
         *("GET", "http", "a.example", "/"),
@@ -368,6 +415,91 @@ CURLS: Final = {
 @pytest.mark.parametrize("case", CURLS.values(), ids=CURLS)
 def test_curl_stands_for_a_request(case: Curl) -> None:
     assert read_curl(case.words) == Request(case.method, case.scheme, case.host, case.target, case.headers)
+
+
+IDLE: Final = (
+    *(
+        "-L",
+        "--location",
+        "-k",
+        "--insecure",
+        "-s",
+        "--silent",
+        "-S",
+        "--show-error",
+        "-f",
+        "--fail",
+        "-v",
+        "--verbose",
+    ),
+    *("-i", "--include", "-N", "--no-buffer", "--http1.1", "--http2", "--compressed", "-sSkL", "-o/dev/null"),
+    *("-o", "x.json", "--output", "x.json", "-w", "%{http_code}", "--write-out", "x", "-m", "5", "--max-time", "5"),
+    *("--connect-timeout", "5", "--retry", "3"),
+)
+
+
+def test_flags_that_change_nothing_of_the_request_are_passed_over(policy: Path) -> None:
+    assert told(policy, "curl", *IDLE, ORDERS, *WEB) == told(policy, ORDERS, *WEB)
+
+
+FLAGS: Final = {
+    "a login": (("-u", "ada:pw", ORDERS), ("-H", "Authorization: Basic YWRhOnB3", ORDERS)),
+    "a login in full": (("--user", "ada:pw", ORDERS), ("-H", "Authorization: Basic YWRhOnB3", ORDERS)),
+    "a token": (("--oauth2-bearer", "t", ORDERS), ("-H", "Authorization: Bearer t", ORDERS)),
+    "a URL by a flag": (("curl", "--url", ORDERS), (ORDERS,)),
+    "a form": (
+        ("-F", "a=1", "--form", "b=2", ORDERS),
+        ("-X", "POST", "-H", "content-type: multipart/form-data", ORDERS),
+    ),
+    "data in the query": (("-G", "-d", "a=1", "--data-urlencode", "b=/", ORDERS), (f"{ORDERS}?a=1&b=%2F",)),
+    "data in the query, in full": (("--get", "--data-ascii", "a=1", ORDERS), (f"{ORDERS}?a=1",)),
+    "HEAD": (("-I", ORDERS), ("-X", "HEAD", ORDERS)),
+}
+
+
+@pytest.mark.parametrize(("flags", "plain"), FLAGS.values(), ids=FLAGS)
+def test_a_flag_stands_for_what_curl_sends(flags: tuple[str, ...], plain: tuple[str, ...], policy: Path) -> None:
+    assert told(policy, *flags, *WEB) == told(policy, *plain, *WEB)
+
+
+ELSEWHERE: Final = """\
+  local: {origins: ["http://localhost:3000"], trust: high, environments: [dev]}
+  previews: {origins: ["https://pr-{digits}.shop.example:*"], environments: [dev, staging]}
+guards:
+"""
+ACCOUNT: Final = ("-X", "PUT", "https://api.shop.example/account")
+
+
+@pytest.mark.parametrize(
+    ("origin", "environment", "notes"),
+    [
+        (
+            "http://localhost:3000",
+            "prod",
+            ["`http://localhost:3000` is in group `local`, which exists in dev only; this is prod"],
+        ),
+        (
+            "https://pr-7.shop.example:81",
+            "prod",
+            [
+                "`https://pr-7.shop.example:81` is in group `previews`, which exists in dev and staging only; this is prod"
+            ],
+        ),
+        ("http://localhost:3000", "dev", []),
+        ("https://evil.example", "prod", []),
+        ("https://shop.example", "prod", []),
+        ("https://api.shop.example", "prod", []),
+        ("null", "prod", []),
+        ("http://", "prod", []),
+    ],
+)
+def test_an_origin_of_another_environment_is_named(
+    origin: str, environment: str, notes: list[str], policy: Path
+) -> None:
+    policy.write_text(policy.read_text().replace("guards:\n", ELSEWHERE, 1))
+    words = (*ACCOUNT, "-H", f"Origin: {origin}", "--environment", environment)
+    assert told(policy, *words)["notes"] == notes
+    assert run(policy, *words).stdout.count("note: ") == len(notes)
 
 
 def test_our_own_headers_are_noticed_as_envoys_are() -> None:
@@ -485,9 +617,27 @@ def test_a_terminal_never_gets_control_characters(policy: Path, tmp_path: Path) 
     assert all(letter.isprintable() for line in output.splitlines() for letter in line)
 
 
+NO_BODY: Final = (
+    "`--json` asks for one JSON object as the answer and takes no value, as curl's does;"
+    " send a body by -d '...' -H 'Content-Type: application/json'"
+)
 BAD: Final = {
     "no request": ((), "", "the request on standard input is not JSON"),
-    "no URL": (("x",), "", "`x` is not a URL; write https://host/path"),
+    "no URL": (("{}",), "", "`{}` is not a URL; write https://host/path"),
+    "no URL in JSON": ((), "{}", "`` is not a URL; write https://host/path"),
+    "a host in brackets that is no address": (("[1]",), "", "`[1]` is not a URL; write https://host/path"),
+    "a login without a scheme": (("a:b@c.example/",), "", "holds a login; write it as -H 'Authorization: ...'"),
+    "a bare host that does not travel so": (("bücher.example",), "", "write the host, and all of it in ASCII"),
+    "curl's --json": (("--json", '{"a": "http://b"}', ORDERS), "", NO_BODY),
+    "curl's --json with a file": (("curl", "--json", "@body", "--url", ORDERS), "", NO_BODY),
+    "curl's --json without a URL": (("--json", "[1]"), "", NO_BODY),
+    "a URL twice": ((ORDERS, "--url", "https://b.example/"), "", "`https://b.example/` is a second URL"),
+    "a query from a file": ((ORDERS, "-G", "-d", "a=1", "-d", "@x"), "", "the file of `@x` is of the URL"),
+    "an encoded query from a file": (
+        (ORDERS, "-G", "--data-urlencode", "a@x"),
+        "",
+        "the file of `@x` is of the URL",
+    ),
     "no host": (("https:///x",), "", "`https:///x` is not a URL as it travels"),
     "another scheme": (("ftp://a.example/",), "", "`ftp://a.example/` is not a URL"),
     "a host that does not travel so": (("https://bücher.example/",), "", "write the host, and all of it in ASCII"),
@@ -504,7 +654,7 @@ BAD: Final = {
     "an unknown flag": (
         (ORDERS, "--proxy", "x"),
         "",
-        "`--proxy` is not understood; of curl's flags, -X, -H, -d, -I, -A, -e, -b are understood",
+        "`--proxy` is not understood; of curl's flags, -X, -H, -d, -F, -G, -I, -u, -A, -e, -b are understood, and",
     ),
     "no instant": ((ORDERS, "--at", "today"), "", "`--at today` is not an instant; write 2026-11-20T00:00:00Z"),
     "claims of nobody": ((ORDERS, "--claims", "{}"), "", "`--claims {}` names no provider"),

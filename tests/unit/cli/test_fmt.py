@@ -71,7 +71,7 @@ def test_one_invalid_file_leaves_the_whole_directory_as_it_is(policy: Path) -> N
 
 def test_bytes_that_are_no_text_and_files_that_are_not_there_are_usage_errors(policy: Path) -> None:
     result = fmt(policy)
-    assert (result.exit_code, f"`{policy}` holds no policy" in result.stderr) == (2, True)
+    assert (result.exit_code, f"`{policy}` does not exist" in result.stderr) == (2, True)
     policy.write_bytes(b"\xff")
     result = fmt(policy)
     assert (result.exit_code, "cannot be read" in result.stderr) == (2, True)

@@ -26,7 +26,17 @@ def test_a_file_is_named_by_its_last_name(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_read_recursively_without_hidden_names_and_other_endings(tmp_path: Path) -> None:
-    for name in ("b.yaml", "a.yaml", "teams/x.yaml", ".hidden.yaml", ".git/y.yaml", "a.yml", "README.md", "d.yaml/z"):
+    for name in (
+        "b.yaml",
+        "a.yaml",
+        "teams/x.yaml",
+        ".hidden.yaml",
+        ".git/y.yaml",
+        ".hidden.yml",
+        ".git/y.yml",
+        "README.md",
+        "d.yaml/z",
+    ):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(name)
@@ -52,11 +62,13 @@ class Unreadable(NamedTuple):
 
 
 UNREADABLE = {
-    "nothing is there": Unreadable("policy.yaml", lambda path: path, "holds no policy: no file ends in .yaml"),
+    "nothing is there": Unreadable("policy.yaml", lambda path: path, "does not exist; name a policy file"),
     "a directory holds no policy": Unreadable("p", Path.mkdir, "holds no policy: no file ends in .yaml"),
     "a directory stands where the file was": Unreadable("policy.yaml", Path.mkdir, "holds no policy"),
-    "a link leads nowhere": Unreadable("policy.yaml", lambda path: path.symlink_to("gone"), "holds no policy"),
-    "a link leads to itself": Unreadable("p", lambda path: path.symlink_to("p"), "holds no policy"),
+    "a link leads nowhere": Unreadable(
+        "policy.yaml", lambda path: path.symlink_to("gone"), "is a link that leads nowhere; name"
+    ),
+    "a link leads to itself": Unreadable("p", lambda path: path.symlink_to("p"), "is a link that leads nowhere; name"),
     "a name is longer than names can be": Unreadable(
         "p" * 300, lambda path: path, "cannot be read: File name too long"
     ),
@@ -71,6 +83,31 @@ def test_what_cannot_be_read_is_named(case: Unreadable, tmp_path: Path) -> None:
         read_sources(path)
     assert str(raised.value).startswith(f"`{path}` {case.said}")
     assert fingerprint(path) == ()
+
+
+MISNAMED = {
+    "beside other files": ("p", "p/b.yml"),
+    "further down": ("p", "p/teams/x.yml"),
+    "in a policy of one file": ("b.yml", "b.yml"),
+}
+
+
+@pytest.mark.parametrize(("named", "file"), MISNAMED.values(), ids=MISNAMED)
+def test_a_file_that_would_be_passed_over_is_refused(named: str, file: str, tmp_path: Path) -> None:
+    (tmp_path / "p" / "teams").mkdir(parents=True)
+    (tmp_path / "p" / "a.yaml").touch()
+    (tmp_path / file).touch()
+    with pytest.raises(PolicyFilesError) as raised:
+        policy_files(tmp_path / named)
+    assert str(raised.value) == f"`{tmp_path / file}` would not be read: policy files end in .yaml; rename it"
+    (tmp_path / file).rename(tmp_path / file.replace(".yml", ".yaml"))
+    assert read_sources(tmp_path / named.replace(".yml", ".yaml"))
+
+
+def test_a_neighbour_of_the_file_that_is_named_is_none_of_its_policy(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").touch()
+    (tmp_path / "compose.yml").touch()
+    assert policy_files(tmp_path / "a.yaml") == (tmp_path / "a.yaml",)
 
 
 def test_a_dangling_link_in_a_directory_is_named(tmp_path: Path) -> None:
@@ -121,6 +158,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "permissions that were mended": lambda file: file.chmod(0o600),
     "a file that is gone": Path.unlink,
     "a file that is renamed": lambda file: file.rename(file.with_name("b.yaml")),
+    "a file that would be passed over": lambda file: file.with_name("z.yml").touch(),
     "a file that is new": lambda file: file.with_name("z.yaml").touch(),
     "a file that becomes a directory": _become_a_directory,
 }

@@ -184,7 +184,7 @@ def _damage_bytes(file: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "the file is gone": (_damage_gone, "holds no policy"),
+    "the file is gone": (_damage_gone, "does not exist"),
     "a directory stands in its place": (_damage_directory, "holds no policy"),
     "it is half-written": (_damage_half, "policy.yaml:"),
     "it has 50 MB": (_damage_huge, "1 MiB is the most"),

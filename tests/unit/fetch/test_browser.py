@@ -24,7 +24,6 @@ from cors_authz.fetch.browser import (
     conclude_websocket,
     exposed_names,
     note_on_local_network,
-    readable,
 )
 from cors_authz.fetch.request import Site
 
@@ -248,21 +247,6 @@ def test_scripts_read_the_safelist_and_what_is_exposed(case: Exposure) -> None:
 def test_nothing_of_an_answer_is_visible_if_it_may_not_be_read() -> None:
     response = [("access-control-expose-headers", "*")]
     assert conclude_reading(Asked(WEB, OMIT), response) == (fails("the answer names no origin"),)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("content-type", "", True),
-        ("etag", "", False),
-        ("etag", "ETag", True),
-        ("etag", "*", True),
-        ("set-cookie", "*", False),
-        ("set-cookie", "set-cookie", False),
-    ],
-)
-def test_a_header_is_readable(name: str, value: str, *, expected: bool) -> None:
-    assert readable(name, OMIT, [("access-control-expose-headers", value)]) is expected
 
 
 SHOWN: Final = Conclusion(

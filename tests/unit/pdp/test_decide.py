@@ -599,6 +599,22 @@ OVERRIDES = {
         ask("GET https://api.example/?_method=DELETE"),
         (Outcome.DENY, Reason.METHOD_OVERRIDE_FORBIDDEN, 400),
     ),
+    "a safe override is not believed, and must lead to the same group all the same": (
+        ask("POST https://api.example/", x_http_method_override="GET"),
+        (Outcome.DENY, Reason.METHOD_OVERRIDE_FORBIDDEN, 400),
+    ),
+    "a method in another case would run as POST upstream": (
+        ask("post https://api.example/"),
+        (Outcome.DENY, Reason.REQUEST_MALFORMED, 400),
+    ),
+    "a method that is no token is none": (
+        ask("GET,POST https://api.example/"),
+        (Outcome.DENY, Reason.REQUEST_MALFORMED, 400),
+    ),
+    "an OPTIONS that asks for nothing goes where GET goes": (
+        ask("OPTIONS https://api.example/"),
+        (Outcome.ALLOW, Reason.NOT_A_BROWSER, 0),
+    ),
     "an override to a method that no group serves is refused alike": (
         ask("POST https://api.example/", x_http_method="PUT"),
         (Outcome.DENY, Reason.METHOD_OVERRIDE_FORBIDDEN, 400),

@@ -285,7 +285,7 @@ SAYINGS: Final = {
         Asked("OPTIONS", "api.shop.example/jobs", preflight("GET", origin="https://evil.example")),
         "preflight",
         OBJECTS,
-        "`https://evil.example` is in origin group `anyone`, which no rule of `jobs` names",
+        "no rule of `jobs` has `https://evil.example`",
         "jobs:",
     ),
     "a preflight hides the protocol": Said(
@@ -311,14 +311,14 @@ SAYINGS: Final = {
         Asked("POST", "api.shop.example/jobs", {"origin": "https://pr-7.shop.example"}),
         "allow rule",
         OBJECTS,
-        "`https://pr-7.shop.example` is in origin group `anyone`, `previews`, which no rule of `jobs` names",
+        "`https://pr-7.shop.example` is in origin group `previews`, which no rule of `jobs` names",
         "jobs:",
     ),
     "the opaque origin": Said(
         Asked("GET", "api.shop.example/jobs", {"origin": "null"}),
         "allow rule",
         OBJECTS,
-        "the opaque origin `null` is in origin group `anyone`, which no rule of `jobs` names",
+        "no rule of `jobs` has the opaque origin `null`",
         "jobs:",
     ),
     "a cross-site write without an origin": Said(
@@ -675,6 +675,15 @@ WHYS: Final = {
             "cache-control": f"{PRIVATE} `shop`",
             "x-cors-authz-tenant": "the tenant of the request to `shop`",
             "x-cors-authz-roles": "the roles of the token that a guard read",
+        },
+    ),
+    "a host of no group": (
+        Asked("GET", "other.example/"),
+        {
+            **ID,
+            "vary": "what the answer can depend on, so that no cache hands it to another caller",
+            "cache-control": "a refusal is never kept",
+            "content-type": "the type of the refusal's body",
         },
     ),
     "nothing is touched in shadow": (Asked("POST", "trial.shop.example/", {"origin": WEB}), {}),

@@ -120,11 +120,22 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     ),
     "a tab as indentation": (
         HEAD + "guards:\n\ta: {}\n",
+        ["p.yaml:5:1: CX046 a tab in the indentation; indent with spaces"],
+    ),
+    "a tab after spaces, of a byte order mark, long characters and lines of another system": (
+        "\ufeff# äöü 😀\r\nguards:\r\n  \ta: {}\r\n",
+        ["p.yaml:3:3: CX046 a tab in the indentation; indent with spaces"],
+    ),
+    "a tab before an entry of a list": (
+        HEAD + "guards:\n  a:\n    anyRole:\n\t- admin\n",
+        ["p.yaml:7:1: CX046 a tab in the indentation; indent with spaces"],
+    ),
+    "a character that begins no value, after a tab": (
+        HEAD + "guards:\n  a: \t@x\n",
         [
             (
-                "p.yaml:5:1: CX046 a value cannot begin with this character in YAML (a tab, `@`, `%`, a "
-                "backtick); put the "
-                "value in quotes"
+                "p.yaml:5:7: CX046 a value cannot begin with this character in YAML (`@`, `%`, a backtick); put the"
+                " value in quotes"
             )
         ],
     ),
@@ -171,6 +182,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
             "p.yaml:1:13: CX046 `apiVersion` is the number `1`; write apiVersion: cors-authz/v1",
             "p.yaml:2:6: CX046 `kind` has no value; write kind: PolicyBundle or PolicyPart or TenantOverlay",
         ],
+    ),
+    "a kind that is cut short": (
+        "apiVersion: cors-authz/v1\nkind: Policy\n",
+        ["p.yaml:2:7: CX046 `Policy` is not one of the values of `kind`; did you mean `PolicyBundle`?"],
     ),
     "a kind with a slip": (
         "apiVersion: cors-authz/v1\nkind: PolicyBundel\n",

@@ -71,6 +71,15 @@ def rule(body: str) -> str:
     return HEAD + f"resourceGroups: {{api: {{match: [{{hosts: [a.example]}}], allow: [{{origins: [web], {body}}}]}}}}\n"
 
 
+def allow(body: str) -> str:
+    return HEAD + f"resourceGroups: {{api: {{match: [{{hosts: [a.example]}}], allow: [{{{body}}}]}}}}\n"
+
+
+def provider(algorithms: str) -> str:
+    keys = "issuer: 'https://a.x', audiences: [a], keys: {jwksUri: 'https://a.x/j'}"
+    return HEAD + f"identity: {{jwt: {{main: {{{keys}, algorithms: [{algorithms}]}}}}}}\n"
+
+
 def guard(body: str) -> str:
     return HEAD + f"guards: {{clerk: {{{body}}}}}\n"
 
@@ -90,6 +99,10 @@ def exception(*leave_out: str, **other: str) -> str:
     return HEAD + "exceptions:\n  EX-2026-014:\n" + "".join(lines)
 
 
+NO_SCRIPT = "or allow: [] to let in no script of another origin"
+NAME_A_GROUP = "put it in originGroups and name the group here"
+NO_GROUP = "`*` names no origin group; say `anyone: {any: true}` in originGroups and name it"
+NO_ISSUER = "signs with a shared secret, which verifies no issuer; use one of RS256, ES256, EdDSA"
 NOT_A_DATE = "write 2027-06-30 (from 00:00:00Z on) or 2026-11-20T00:00:00Z, in UTC"
 
 SLIPS: dict[str, Slip] = {
@@ -122,7 +135,7 @@ SLIPS: dict[str, Slip] = {
     ),
     "a group without its rules": Slip(
         HEAD + "resourceGroups:\n  api:\n    match: [{hosts: [a.example]}]\n",
-        ["p.yaml:5:3: CX046 `api` has no `allow`; a resource group needs one: add allow"],
+        [f"p.yaml:5:3: CX046 `api` has no `allow`; a resource group needs one: write its rules, {NO_SCRIPT}"],
     ),
     "an entry of a list without a required key": Slip(
         HEAD + "resourceGroups: {api: {allow: [], match: [{hosts: [a.example]}, {paths: [/]}]}}\n",
@@ -133,7 +146,7 @@ SLIPS: dict[str, Slip] = {
     ),
     "a required key without its value": Slip(
         HEAD + "resourceGroups: {api: {allow: , match: [{hosts: [a.example]}]}}\n",
-        ["p.yaml:4:31: CX046 `allow` has no value; write one"],
+        [f"p.yaml:4:31: CX046 `allow` has no value; write one, {NO_SCRIPT}"],
     ),
     # --- names
     "a name in upper case": Slip(
@@ -154,6 +167,33 @@ SLIPS: dict[str, Slip] = {
             )
         ],
     ),
+    "an origin for an origin group": Slip(
+        allow("origins: ['https://shop.example', web]"),
+        [f"p.yaml:4:74: CX046 `https://shop.example` is an origin; a rule names origin groups: {NAME_A_GROUP}"],
+    ),
+    "an origin for the list of origin groups": Slip(
+        allow("origins: app://shop"),
+        [
+            (
+                "p.yaml:4:73: CX046 `origins` wants a list of text, not the text `app://shop`; `app://shop` is an"
+                f" origin; a rule names origin groups: {NAME_A_GROUP}"
+            )
+        ],
+    ),
+    "every origin for an origin group": Slip(allow("origins: ['*']"), [f"p.yaml:4:74: CX046 {NO_GROUP}"]),
+    "origins for the origin groups that may see timing": Slip(
+        routes("responseHeaders: {timingAllowOrigin: ['https://shop.example', '*']}"),
+        [
+            (
+                "p.yaml:4:104: CX046 `https://shop.example` is an origin; `timingAllowOrigin` names origin groups:"
+                f" {NAME_A_GROUP}"
+            ),
+            f"p.yaml:4:128: CX046 {NO_GROUP}",
+        ],
+    ),
+    "a URL for a name of another kind": Slip(
+        rule("guards: ['https://x']"), ["p.yaml:4:89: CX046 `https://x` is not a name; write `https-x`"]
+    ),
     "an exception with a name of its own kind": Slip(
         exception().replace("EX-2026-014", "late-client"),
         [
@@ -163,6 +203,15 @@ SLIPS: dict[str, Slip] = {
                 "digits and `-`"
             )
         ],
+    ),
+    # --- algorithms
+    "a shared secret for the key of an issuer": Slip(
+        provider("ES256, HS256, hs512"),
+        [f"p.yaml:4:118: CX046 `HS256` {NO_ISSUER}", f"p.yaml:4:125: CX046 `hs512` {NO_ISSUER}"],
+    ),
+    "an algorithm that is not read": Slip(
+        provider("ES384"),
+        ["p.yaml:4:111: CX046 entry 1 of `algorithms` takes `RS256`, `ES256` or `EdDSA`, not the text `ES384`"],
     ),
     # --- types
     "a text for a list": Slip(

@@ -239,6 +239,20 @@ CASES: Final = {
         "E policy.yaml:5:24: CX008 `x-cors-authz-tenant` is taken off every request before guards are asked; choose"
         " another name",
     ),
+    "a token does not travel in a header that browsers own": Case(
+        callers.token_headers_that_carry_none,
+        "identity: {jwt: {a: {issuer: https://x, audiences: [x], keys: {envoyMetadata: x}, from: {header: x-tk}}}}\n",
+        ("x-tk", "cookie"),
+        "E policy.yaml:4:98: CX008 `cookie` is set by the browser or the connection, never by a script; choose a"
+        " header that callers set",
+    ),
+    "nor in one of ours": Case(
+        callers.token_headers_that_carry_none,
+        "identity: {jwt: {a: {issuer: https://x, audiences: [x], keys: {envoyMetadata: x}, from: {header: x-tk}}}}\n",
+        ("x-tk", "x-cors-authz-roles"),
+        "E policy.yaml:4:98: CX008 `x-cors-authz-roles` is taken off every request before guards are asked; choose"
+        " another name",
+    ),
     "a token has an age": Case(
         callers.tokens_of_no_age,
         ONE + "  fresh: {tokenAgeAtMost: 1s}\n",

@@ -142,14 +142,22 @@ CASES: dict[str, Case] = {
         "localhost:3000",
         "dev",
     ),
-    "CX005: loopback is not plain in staging": Case(
-        api('  web: {origins: ["http://localhost:3000"]}', "origins: [web]"),
+    "CX005: loopback is not plain in staging, where a web view may have it": Case(
+        api('  web: {origins: ["http://localhost"], webView: true}', "origins: [web]"),
         "E 5:19",
-        "`http://localhost:3000` is open to whoever sits on the line, and class internal of `api/1`"
+        "`http://localhost` is open to whoever sits on the line, and class internal of `api/1`"
         " refuses plain http; use https",
         "http:",
         "https:",
         "staging",
+    ),
+    "CX006: a private address over plain http": Case(
+        api('  web: {origins: ["http://10.1.2.3"]}', "origins: [web], credentials: [cookie]"),
+        "E 5:19",
+        "`http://10.1.2.3` is a private address, another machine in every network, and would be open in"
+        " prod; tag the group `environments: [dev]`",
+        'http://10.1.2.3"]',
+        'http://10.1.2.3"], environments: [dev]',
     ),
     "CX006: loopback in prod": Case(
         api('  web: {origins: ["https://localhost:3000"]}', "origins: [web]"),
@@ -372,10 +380,28 @@ def test_a_policy_and_the_one_that_is_mended(sentence: str, case: Case, lint: Li
 
 def test_every_finding_names_its_object(subject_from: Callable[..., Subject]) -> None:
     subject = subject_from(
-        api('  web: {origins: ["http://localhost"], trust: high}', "origins: [web], credentials: [cookie]")
+        api(
+            '  web: {origins: ["http://a.example", "https://localhost"], trust: high}',
+            "origins: [web], credentials: [cookie]",
+        )
     )
     found = {finding.code: finding.about for rule in RULES for finding in rule(subject)}
     assert found == {"CX005": "originGroups/web", "CX006": "originGroups/web", "CX045": "originGroups/web"}
+
+
+ONE_CAUSE = {
+    "loopback outside development": ("http://localhost:3000", "staging", ["CX006"]),
+    "a name of multicast DNS outside development": ("http://shop.local", "prod", ["CX006"]),
+    "a private address outside development": ("http://192.168.0.7", "prod", ["CX006"]),
+    "a private address in development": ("http://192.168.0.7", "dev", ["CX005"]),
+    "a public name": ("http://a.example", "prod", ["CX005"]),
+}
+
+
+@pytest.mark.parametrize(("origin", "environment", "codes"), ONE_CAUSE.values(), ids=ONE_CAUSE)
+def test_plain_http_has_one_finding(origin: str, environment: str, codes: list[str], lint: Lint) -> None:
+    said = lint(RULES, api(f'  web: {{origins: ["{origin}"]}}', "origins: [web]"), environment)
+    assert [code for line in said if (code := line.split()[2]) in {"CX005", "CX006"}] == codes
 
 
 def test_names_that_nothing_has_are_passed_over(lint: Lint) -> None:

@@ -59,6 +59,23 @@ CASES: Final = {
         "E policy.yaml:9:15: CX047 `versions`, but no `{version}` slot in match and no `versionFrom`; write paths:"
         ' ["/{version}/**"]',
     ),
+    **{
+        f"versions take the place of a leading star: {path}": Case(
+            versions.versions_without_a_place,
+            NOTES.replace('"/notes/**"', f'"{path}"'),
+            ("    versionFrom: {query: v, default: v1}\n", ""),
+            "E policy.yaml:9:15: CX047 `versions`, but no `{version}` slot in match and no `versionFrom`; write paths:"
+            f' ["{mended}"]',
+        )
+        for path, mended in {
+            "/*/orders/**": "/{version}/orders/**",
+            "/*": "/{version}",
+            "/*/": "/{version}",
+            "/*/*": "/{version}/*",
+            "/**": "/{version}/**",
+            "/a/*": "/{version}/a/*",
+        }.items()
+    },
     "every route has the version": Case(
         versions.routes_without_a_version,
         ORDERS,
