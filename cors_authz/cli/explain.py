@@ -34,8 +34,8 @@ from cors_authz.policy.absence import absent_groups_of
 from cors_authz.policy.subject import Subject
 
 _NO_BODY: Final = (
-    "`--json` asks for one JSON object as the answer and takes no value, as curl's does;"
-    " send a body by -d '...' -H 'Content-Type: application/json'"
+    "`--json` asks for the answer as a JSON object and takes no data, unlike curl's;"
+    " send data by -d '...' and -H 'Content-Type: application/json'"
 )
 
 
@@ -82,8 +82,9 @@ def explain(policy_path: Path, environment: str, at: str | None, *, as_json: boo
     r"""Explain the answer to one request: the decision, its steps, its headers, and what a browser makes of it.
 
     The request is a URL with curl's flags, a CheckRequest in a file, or a JSON object on standard input (URL `-`, or
-    none): {"method", "url", "headers", "source", "principal", "claims"}. Tokens are verified as the service does,
-    unless --claims says what they hold.
+    none): {"method", "url", "headers", "source", "principal", "claims"}. Flags of curl's that change nothing of the
+    request, such as -s or -o FILE, are passed over. Tokens are verified as the service does, unless --claims says what
+    they hold.
 
     The decision's id is not drawn; a placeholder stands for it. Exit 0 whatever the decision, 3 for an invalid policy.
     """

@@ -93,7 +93,7 @@ def test_text_says_place_code_and_severity_and_sums_up(policy: Path) -> None:
 
 def test_the_sum_counts_in_the_right_number(policy: Path) -> None:
     policy.write_text(BAD.replace("null", 'null", "null').replace("[GET]}", '[GET], headers: ["*"]}'))
-    assert check(policy).stderr == "would not load: 2 errors, 1 warning, 0 info\n"
+    assert check(policy).stderr == "would not load: 2 errors, 1 warning, 1 info\n"
 
 
 def test_the_help_says_how_it_ends() -> None:

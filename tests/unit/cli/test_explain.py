@@ -464,7 +464,7 @@ def test_a_flag_stands_for_what_curl_sends(flags: tuple[str, ...], plain: tuple[
 
 ELSEWHERE: Final = """\
   local: {origins: ["http://localhost:3000"], trust: high, environments: [dev]}
-  previews: {origins: ["https://pr-{digits}.shop.example:*"], environments: [dev, staging]}
+  previews: {origins: ["https://pr-{digits}.shop.example"], environments: [dev, staging]}
 guards:
 """
 ACCOUNT: Final = ("-X", "PUT", "https://api.shop.example/account")
@@ -479,13 +479,13 @@ ACCOUNT: Final = ("-X", "PUT", "https://api.shop.example/account")
             ["`http://localhost:3000` is in group `local`, which exists in dev only; this is prod"],
         ),
         (
-            "https://pr-7.shop.example:81",
+            "https://pr-7.shop.example",
             "prod",
-            [
-                "`https://pr-7.shop.example:81` is in group `previews`, which exists in dev and staging only; this is prod"
-            ],
+            ["`https://pr-7.shop.example` is in group `previews`, which exists in dev and staging only; this is prod"],
         ),
         ("http://localhost:3000", "dev", []),
+        ("https://pr-7.shop.example:81", "prod", []),
+        ("http://pr-7.shop.example", "prod", []),
         ("https://evil.example", "prod", []),
         ("https://shop.example", "prod", []),
         ("https://api.shop.example", "prod", []),
@@ -618,8 +618,8 @@ def test_a_terminal_never_gets_control_characters(policy: Path, tmp_path: Path) 
 
 
 NO_BODY: Final = (
-    "`--json` asks for one JSON object as the answer and takes no value, as curl's does;"
-    " send a body by -d '...' -H 'Content-Type: application/json'"
+    "`--json` asks for the answer as a JSON object and takes no data, unlike curl's;"
+    " send data by -d '...' and -H 'Content-Type: application/json'"
 )
 BAD: Final = {
     "no request": ((), "", "the request on standard input is not JSON"),

@@ -194,6 +194,9 @@ SLIPS: dict[str, Slip] = {
     "a URL for a name of another kind": Slip(
         rule("guards: ['https://x']"), ["p.yaml:4:89: CX046 `https://x` is not a name; write `https-x`"]
     ),
+    "a URL for the name of an object": Slip(
+        HEAD + "teams: {'https://x': {contact: a}}\n", ["p.yaml:4:9: CX046 `https://x` is not a name; write `https-x`"]
+    ),
     "an exception with a name of its own kind": Slip(
         exception().replace("EX-2026-014", "late-client"),
         [
