@@ -67,18 +67,34 @@ def fingerprint(path: Path) -> tuple[tuple[str, int, int, int], ...]:
     The time is that of the inode: a copy may set back the time of the content, and mended permissions leave it alone.
     """
     try:
-        return tuple(_fingerprint(file) for file in _files(path))
+        return tuple(_fingerprint(file) for file in islice(_files(path), MAX_FILES + 1))
     except OSError:
         return ()
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
+    if not path.is_dir():
+        yield from (path,) if path.is_file() else ()
         return
+    walked = {_identity(path)}
     for folder, folders, names in os.walk(path, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # A link may lead back up: each directory is read once, however many names it has.
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and _is_new(Path(folder, name), walked)
+        )
         yield from (Path(folder, name) for name in sorted(names) if _may_be_policy(name))
+
+
+def _is_new(folder: Path, walked: set[tuple[int, int]]) -> bool:
+    identity = _identity(folder)
+    is_new = identity not in walked
+    walked.add(identity)
+    return is_new
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
 
 
 def _may_be_policy(name: str) -> bool:
@@ -91,6 +107,9 @@ def _fingerprint(file: Path) -> tuple[str, int, int, int]:
 
 
 def _read(file: Path) -> bytes:
+    if file.exists() and not file.is_file():
+        # To open a pipe would wait for whoever writes to it.
+        raise PolicyFilesError(f"`{file}` is no regular file; a policy is read from files alone")
     try:
         with file.open("rb") as stream:
             return stream.read(MAX_FILE_BYTES + 1)

@@ -465,8 +465,10 @@ def test_a_flag_stands_for_what_curl_sends(flags: tuple[str, ...], plain: tuple[
 ELSEWHERE: Final = """\
   local: {origins: ["http://localhost:3000"], trust: high, environments: [dev]}
   previews: {origins: ["https://pr-{digits}.shop.example"], environments: [dev, staging]}
+  again: {origins: ["https://shop.example", "https://api.shop.example"], environments: [dev]}
 guards:
 """
+"""`again` lists an origin that a rule admits all the same, and the service's own."""
 ACCOUNT: Final = ("-X", "PUT", "https://api.shop.example/account")
 
 

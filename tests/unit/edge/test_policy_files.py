@@ -172,3 +172,17 @@ def test_the_fingerprint_shows(change: Callable[[Path], object], tmp_path: Path)
     assert fingerprint(tmp_path) == before
     change(file)
     assert fingerprint(tmp_path) != before
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "policy.yaml")
+    with pytest.raises(PolicyFilesError, match="is no regular file"):
+        read_sources(tmp_path)
+
+
+def test_links_that_lead_back_up_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("kind: x\n")
+    for name in ("a", "b", "c"):
+        (tmp_path / name).symlink_to(tmp_path)
+    assert [source.name for source in read_sources(tmp_path)] == ["policy.yaml"]
+    assert len(fingerprint(tmp_path)) == 1
