@@ -101,14 +101,20 @@ def _request(facts: Facts, _readings: Readings, objection: Objection | None) -> 
     if objection is None:
         override = facts.method not in {request.method, request.headers.get("access-control-request-method")}
         run = f", and its override runs as `{facts.method}`" if override else ""
-        return _Said(f"`{request.method} {request.target}` can be read in one way only{run}")
+        return _Said(f"`{request.method} {_shown_target(request.target)}` can be read in one way only{run}")
     if objection.reason is Reason.PATH_AMBIGUOUS:
         slash = facts.target is not None
         what = "holds an encoded slash" if slash else "can be read in two ways"
-        return _Said(f"path `{request.target}` {what}", _group_place(facts) if slash else None)
+        return _Said(f"path `{_shown_target(request.target)}` {what}", _group_place(facts) if slash else None)
     if objection.reason is Reason.METHOD_OVERRIDE_FORBIDDEN:
-        return _Said("the method override names no method that may run, or two that differ")
-    return _Said("the request has no method or no path")
+        return _Said("the method override names no method that may run, two that differ, or another group's")
+    return _Said("the request has no path, or no method that is written as one")
+
+
+def _shown_target(target: str) -> str:
+    # A query may hold a token, and what is explained is pasted into tickets.
+    path, question, _ = target.partition("?")
+    return path + (question and "?…")
 
 
 def _host(facts: Facts, _readings: Readings, objection: Objection | None) -> _Said:
@@ -119,7 +125,7 @@ def _host(facts: Facts, _readings: Readings, objection: Objection | None) -> _Sa
 
 
 def _resource_group(facts: Facts, _readings: Readings, objection: Objection | None) -> _Said:
-    host, path = facts.request.host, facts.target.path if facts.target else facts.request.target
+    host, path = facts.request.host, facts.target.path if facts.target else _shown_target(facts.request.target)
     if objection is not None or facts.route is None:
         return _Said(f"no entry for host `{host}` covers `{facts.method} {path}`")
     route = facts.route

@@ -17,6 +17,7 @@ from cors_authz.pdp.steps import Step, Verdict
 from cors_authz.policy.compiled import CompiledPolicy
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import load_policy
+from tests.deciding import ask, compiled
 
 POLICY_TEXT: Final = dedent(
     """\
@@ -183,9 +184,14 @@ SAYINGS: Final = {
         ORDER._replace(headers={"x-http-method-override": "TRACE"}),
         "request",
         OBJECTS,
-        "the method override names no method that may run, or two that differ",
+        "the method override names no method that may run, two that differ, or another group's",
     ),
-    "no path": Said(ORDER._replace(url="api.shop.example"), "request", OBJECTS, "the request has no method or no path"),
+    "no path": Said(
+        ORDER._replace(url="api.shop.example"),
+        "request",
+        OBJECTS,
+        "the request has no path, or no method that is written as one",
+    ),
     "a listed host": Said(ORDER, "host", PASSES, "host `api.shop.example` is listed", '["/{version}/orders/**"]'),
     "an unlisted host": Said(
         ORDER._replace(url="evil.example/"), "host", OBJECTS, "host `evil.example` is listed by no resource group"
@@ -803,3 +809,11 @@ CONCLUSIONS: Final = {
 @pytest.mark.parametrize(("asked", "sentences"), CONCLUSIONS.values(), ids=CONCLUSIONS)
 def test_what_a_browser_concludes(asked: Asked, sentences: list[str], policy: CompiledPolicy) -> None:
     assert [conclusion.sentence for conclusion in explained(asked, policy).conclusions] == sentences
+
+
+def test_no_query_is_shown() -> None:
+    """A query may hold a token, and what is explained is pasted into tickets."""
+    facts = match(ask("GET https://unknown.example/a?access_token=secret"), compiled("resourceGroups: {}\n"))
+    explanation = explain(facts, Readings(NOW, {}))
+    assert "secret" not in repr([(step.name, step.sentence) for step in explanation.steps])
+    assert any("/a?…" in step.sentence for step in explanation.steps)

@@ -213,7 +213,9 @@ def test_a_token_without_a_reading_is_missing() -> None:
 
 ROLES: dict[str, tuple[TokenReading, TokenReading, tuple[str, ...]]] = {
     "of two issuers, each with its own": (
-        token(roles=["clerk"]), token(roles=["clerk"]), ("main:clerk", "staff:clerk")
+        token(roles=["clerk"]),
+        token(roles=["clerk"]),
+        ("main:clerk", "staff:clerk"),
     ),
     "of the one that is valid": (MISSING, token(roles=["clerk"]), ("staff:clerk",)),
     "of a token that has none": (token(), token(roles=["clerk"]), ("staff:clerk",)),

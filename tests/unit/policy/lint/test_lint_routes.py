@@ -20,8 +20,8 @@ def test_a_search_without_an_end_is_refused(subject_from: Callable[..., Subject]
     subject = subject_from(_crossing(15))
     (finding,) = findings(subject, order_of(subject))
     assert str(finding) == (
-        f"policy.yaml:3:11: CX048 {MOST_ORIGIN_CROSSINGS} pairs of origin patterns match alike, neither being narrower; "
-        "write narrower ones, or fewer"
+        f"policy.yaml:3:11: CX048 {MOST_ORIGIN_CROSSINGS} pairs of origin patterns match alike, "
+        "neither being narrower; write narrower ones, or fewer"
     )
 
 
