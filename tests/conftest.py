@@ -1,0 +1,20 @@
+"""What every test session begins with."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+
+
+def pytest_sessionstart() -> None:
+    """Forget what was computed before, where a mutant is under test.
+
+    mutmut forks from a process that has run the suite once: what the unchanged code left in a cache would answer for
+    the changed one.
+    """
+    if "MUTANT_UNDER_TEST" not in os.environ:
+        return
+    for thing in gc.get_objects():
+        if isinstance(thing, functools._lru_cache_wrapper):  # noqa: SLF001 - the only name of its type
+            thing.cache_clear()
