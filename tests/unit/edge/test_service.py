@@ -161,8 +161,8 @@ def test_what_is_hostile_is_refused_and_not_as_a_fault(raw: bytes) -> None:
     ("method", "why"),
     [
         ("", "request_malformed"),
-        ("GET\r\n", "method_not_allowed"),
-        ("GET\0", "method_not_allowed"),
+        ("GET\r\n", "request_malformed"),
+        ("GET\0", "request_malformed"),
         ("g" * 8192, "method_not_allowed"),
     ],
 )
