@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct, Value
@@ -11,8 +13,9 @@ from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckReques
 from cors_authz.fetch.request import Request, spoofed_names
 
 # What every name that an upstream could take for ours contains. Looked for in the bytes, so that ordinary requests do
-# not pay for a walk over their headers.
-_SPOOF_MARK = b"authz"
+# not pay for a walk over their headers. Lower case is enough: Envoy lowers the names of all headers but raw ones.
+_SPOOF_MARK: Final = re.compile(b"authz")
+_NO_METADATA: Final[Mapping[str, Mapping[str, object]]] = {}
 
 
 def decode(raw: bytes) -> Request | None:
@@ -26,21 +29,26 @@ def decode(raw: bytes) -> Request | None:
         attributes = CheckRequest.FromString(raw).attributes
     except DecodeError:
         return None
-    if not attributes.HasField("request") or not attributes.request.HasField("http"):
+    request = attributes.request
+    if not request.HasField("http"):
         return None
-    http = attributes.request.http
-    headers = http.headers or _raw_headers(http)
+    http = request.http
+    headers: Mapping[str, str] = http.headers
+    is_suspicious = _SPOOF_MARK.search(raw) is not None
+    if not headers and http.HasField("header_map"):
+        headers, is_suspicious = _raw_headers(http), True
+    source = attributes.source
     return Request(
-        method=http.method,
-        scheme=http.scheme,
-        host=http.host,
-        target=http.path,
-        headers=headers,
-        source=attributes.source.address.socket_address.address,
-        principal=attributes.source.principal,
-        metadata=_metadata(attributes.metadata_context),
-        route_metadata=_metadata(attributes.route_metadata_context),
-        spoofed=spoofed_names(headers) if _SPOOF_MARK in raw.lower() else (),
+        http.method,
+        http.scheme,
+        http.host,
+        http.path,
+        headers,
+        source.address.socket_address.address,
+        source.principal,
+        _metadata(attributes.metadata_context) if attributes.HasField("metadata_context") else _NO_METADATA,
+        _metadata(attributes.route_metadata_context) if attributes.HasField("route_metadata_context") else _NO_METADATA,
+        spoofed_names(headers) if is_suspicious else (),
     )
 
 

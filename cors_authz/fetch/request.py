@@ -46,6 +46,9 @@ def spoofed_names(names: Iterable[str]) -> tuple[str, ...]:
 class Kind(Enum):
     """What a request is, as the table of policy answers distinguishes it."""
 
+    # Members are single, and the hash of an Enum is slow.
+    __hash__ = object.__hash__
+
     PREFLIGHT = "preflight"
     SAME_ORIGIN = "same-origin"
     NOT_A_BROWSER = "not-a-browser"

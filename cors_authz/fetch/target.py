@@ -10,6 +10,8 @@ from urllib.parse import unquote_plus
 from cors_authz.fetch.origin import DEFAULT_PORTS, is_host, split_port
 
 MAX_TARGET_CHARACTERS: Final = 65_536
+MAX_AUTHORITY_CHARACTERS: Final = 512
+"""A name has at most 253; what is remembered of the hosts that strangers send must have a bound."""
 
 # Linear: one class, one quantifier per segment. It spares ordinary paths the work of the rest of this module.
 _PLAIN: Final = re.compile(
@@ -102,9 +104,15 @@ def read_authority(raw: str, scheme: str) -> Authority | None:
     """Read `Host` (or `:authority`) as the scheme sees it.
 
     Returns: the host in lower case and the port unless it is the scheme's default; None for anything that is no host,
-    a trailing dot among it, since `example.com.` is another origin to a browser. Never raises.
+    a trailing dot among it, since `example.com.` is another origin to a browser, and more than 512 characters.
+    Never raises.
     Spec: https://www.rfc-editor.org/rfc/rfc9110#section-7.2.
     """
+    return _read_authority(raw, scheme) if len(raw) <= MAX_AUTHORITY_CHARACTERS else None
+
+
+@lru_cache(maxsize=4096)
+def _read_authority(raw: str, scheme: str) -> Authority | None:
     host, port = split_port(raw.lower())
     number = port.removeprefix(":")
     if not raw.isascii() or host.endswith(".") or not is_host(host):

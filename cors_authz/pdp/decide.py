@@ -14,33 +14,38 @@ from cors_authz.pdp.readings import Readings, TokenState
 
 
 class Check(NamedTuple):
-    """One question that a request is asked, under the name by which `explain` lists it."""
+    """One question, under the name by which `explain` lists it, and the kinds of request that are asked it."""
 
     name: str
     objects: Callable[[Facts, Readings], Objection | None]
+    kinds: frozenset[Kind]
 
+
+_ALL: Final = frozenset(Kind)
+_ACTUAL: Final = _ALL - {Kind.PREFLIGHT}
+_BY_ORIGIN: Final = frozenset({Kind.CROSS_ORIGIN, Kind.PREFLIGHT})
 
 CHECKS: Final = (
-    Check("request", resource.object_to_request),
-    Check("host", resource.object_to_host),
-    Check("resource group", resource.object_to_missing_group),
-    Check("version", resource.object_to_version),
-    Check("tenant", caller.object_to_tenant),
-    Check("origin", origin.object_to_malformed_origin),
-    Check("protocol", resource.object_to_protocol),
-    Check("preflight", origin.object_to_preflight),
-    Check("allow rule", origin.object_to_origin),
-    Check("read", origin.object_to_read),
-    Check("embed", site.object_to_embed),
-    Check("navigation", site.object_to_navigation),
-    Check("retired version", resource.object_to_retired_version),
-    Check("browser proof", site.object_to_missing_browser_proof),
-    Check("content type", resource.object_to_content_type),
-    Check("guards", caller.object_to_caller),
+    Check("request", resource.object_to_request, _ALL),
+    Check("host", resource.object_to_host, _ALL),
+    Check("resource group", resource.object_to_missing_group, _ALL),
+    Check("version", resource.object_to_version, _ALL),
+    Check("tenant", caller.object_to_tenant, _ALL),
+    Check("origin", origin.object_to_malformed_origin, _BY_ORIGIN),
+    Check("protocol", resource.object_to_protocol, _ACTUAL),
+    Check("preflight", origin.object_to_preflight, frozenset({Kind.PREFLIGHT})),
+    Check("allow rule", origin.object_to_origin, frozenset({Kind.CROSS_ORIGIN})),
+    Check("read", origin.object_to_read, frozenset({Kind.READ})),
+    Check("embed", site.object_to_embed, frozenset({Kind.EMBED})),
+    Check("navigation", site.object_to_navigation, frozenset({Kind.NAVIGATION})),
+    Check("retired version", resource.object_to_retired_version, _ACTUAL),
+    Check("browser proof", site.object_to_missing_browser_proof, frozenset({Kind.NOT_A_BROWSER})),
+    Check("content type", resource.object_to_content_type, frozenset({Kind.CROSS_ORIGIN})),
+    Check("guards", caller.object_to_caller, _ALL),
 )
 """In this order; the first objection answers. An origin that is not listed never gets beyond its own checks."""
 
-_OBJECTIONS: Final = tuple(check.objects for check in CHECKS)
+_OBJECTIONS: Final = {kind: tuple(check.objects for check in CHECKS if kind in check.kinds) for kind in Kind}
 
 _ALLOWED: Final = {
     Kind.SAME_ORIGIN: Reason.SAME_ORIGIN,
@@ -58,7 +63,7 @@ def decide(facts: Facts, readings: Readings) -> Decision:
     Returns: the decision, whatever the request is: the first objection as a refusal, else what the request may do.
     Never raises.
     """
-    for objects in _OBJECTIONS:
+    for objects in _OBJECTIONS[facts.kind]:
         objection = objects(facts, readings)
         if objection is not None:
             return refuse(objection, facts, readings.now)

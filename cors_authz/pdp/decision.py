@@ -24,6 +24,9 @@ class Outcome(Enum):
 class Reason(Enum):
     """Why; each refusal is documented under its name."""
 
+    # Members are single, and the hash of an Enum is slow.
+    __hash__ = object.__hash__
+
     # Allowed.
     RULE_ALLOWED = "rule_allowed"
     SAME_ORIGIN = "same_origin"

@@ -37,7 +37,7 @@ class Facts(NamedTuple):
     run (the asked one in a preflight, an overriding one anywhere), None where an override is forbidden. `asked` is
     what a preflight asks for, as it was sent. `version` is empty where the group has none or the request names none,
     and `version_known` is False where a preflight cannot show it. `listed` is the narrowest rule that has the origin
-    at all, `standing` the rule that decides.
+    at all, `standing` and `rule` say which one decides. `needs` names the providers whose tokens the decision may read.
     """
 
     policy: CompiledPolicy
@@ -46,6 +46,7 @@ class Facts(NamedTuple):
     authority: Authority | None
     host_known: bool
     route: Route | None
+    group: ResourceGroup | None
     method: str | None
     kind: Kind
     origin: str
@@ -56,17 +57,9 @@ class Facts(NamedTuple):
     tenants: tuple[str, ...]
     listed: Standing | None
     standing: Standing | None
+    rule: Rule | None
     asked_headers: tuple[str, ...] | None
-
-    @property
-    def group(self) -> ResourceGroup | None:
-        """The resource group of the route."""
-        return self.route.group if self.route else None
-
-    @property
-    def rule(self) -> Rule | None:
-        """The rule that decides."""
-        return self.standing.rule if self.standing else None
+    needs: tuple[str, ...]
 
     @property
     def is_preflight(self) -> bool:
@@ -77,14 +70,6 @@ class Facts(NamedTuple):
     def tenant(self) -> str:
         """The tenant, empty where none is known."""
         return self.tenants[0] if self.tenants else ""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The names of the providers whose tokens the decision may read; a preflight carries none."""
-        if self.route is None or self.is_preflight or (self.kind is Kind.CROSS_ORIGIN and self.standing is None):
-            return ()
-        rule = self.rule
-        return self.route.group.providers + rule.providers if rule and rule.providers else self.route.group.providers
 
     @property
     def credentials(self) -> frozenset[Credential]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cors_authz.fetch.fields import asked_headers
@@ -15,6 +16,7 @@ from cors_authz.policy.compiled import (
     HostRoutes,
     Membership,
     Protocol,
+    ResourceGroup,
     Route,
     RouteTable,
     Rule,
@@ -38,6 +40,7 @@ class _Standings(NamedTuple):
     deciding: Standing | None
 
 
+_BY_ORIGIN: Final = frozenset({Kind.CROSS_ORIGIN, Kind.PREFLIGHT})
 _NO_STANDING: Final = _Standings(None, None)
 _NO_VERSION: Final = _Version("", known=True)
 _UNKNOWN_VERSION: Final = _Version("", known=False)
@@ -51,40 +54,56 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     scheme = policy.public_scheme or request.scheme
     authority = read_authority(request.host, scheme)
     target = read_target(request.target)
-    sent, override = _sent_method(request), overriding_method(request, target.query if target else "")
+    preflight = is_preflight(request)
+    sent = request.headers["access-control-request-method"] if preflight else request.method
+    override = overriding_method(request, target.query if target else "")
     method = _effective_method(sent, override)
-    own = f"{scheme}://{authority.text}" if authority else ""
-    kind = kind_of(request, method or "", own)
+    kind = Kind.PREFLIGHT if preflight else kind_of(request, method or "", _own_origin(authority, scheme))
     hosts = _hosts_of(policy.routes, authority, scheme)
     route = _route_of(hosts, target, method or "")
     if override and _leads_elsewhere(route, [_route_of(hosts, target, other) for other in (sent, override)]):
         method = None
-    version = _version_of(request, route, authority, target, preflight=kind is Kind.PREFLIGHT)
+    version = _version_of(request, route, authority, target, preflight=preflight)
     origin = request.headers.get("origin", "")
-    foreign = kind is Kind.CROSS_ORIGIN or kind is Kind.PREFLIGHT
-    memberships = policy.origins.find(origin) if foreign and origin else ()
+    memberships = policy.origins.find(origin) if origin and kind in _BY_ORIGIN else ()
     # With an override, an upstream may run the one or the other.
-    methods = tuple({method, sent}) if method is not None else ()
-    standings = _standings(route, memberships, methods, version) if memberships else _NO_STANDING
+    methods = () if method is None else (sent,) if method == sent else (method, sent)
+    listed, standing = _standings(route, memberships, methods, version) if memberships else _NO_STANDING
+    group, rule = route.group if route else None, standing.rule if standing else None
     return Facts(
-        policy=policy,
-        request=request,
-        target=target,
-        authority=authority,
-        host_known=bool(hosts),
-        route=route,
-        method=method,
-        kind=kind,
-        origin=origin,
-        origin_malformed=memberships is None,
-        protocol=protocol_of(request, target),
-        version=version.name,
-        version_known=version.known,
-        tenants=_tenants_of(policy.tenants, request, route, authority, target),
-        listed=standings.listed,
-        standing=standings.deciding,
-        asked_headers=_asked(request) if kind is Kind.PREFLIGHT else (),
+        policy,
+        request,
+        target,
+        authority,
+        bool(hosts),
+        route,
+        group,
+        method,
+        kind,
+        origin,
+        memberships is None,
+        protocol_of(request, target),
+        version.name,
+        version.known,
+        _tenants_of(policy.tenants, request, route, authority, target),
+        listed,
+        standing,
+        rule,
+        _asked(request) if preflight else (),
+        _needs(group, rule, kind),
     )
+
+
+def _needs(group: ResourceGroup | None, rule: Rule | None, kind: Kind) -> tuple[str, ...]:
+    """Name the providers whose tokens the decision may read; a preflight carries none."""
+    if group is None or kind is Kind.PREFLIGHT or (kind is Kind.CROSS_ORIGIN and rule is None):
+        return ()
+    return group.providers + rule.providers if rule and rule.providers else group.providers
+
+
+@lru_cache(maxsize=4096)
+def _own_origin(authority: Authority | None, scheme: str) -> str:
+    return f"{scheme}://{authority.text}" if authority else ""
 
 
 def _effective_method(sent: str, override: str | None) -> str | None:
@@ -92,10 +111,6 @@ def _effective_method(sent: str, override: str | None) -> str | None:
         return None
     # A safe method in place of a write is not believed: an upstream that knows no overrides runs what was sent.
     return override if override and is_write(override) else sent
-
-
-def _sent_method(request: Request) -> str:
-    return request.headers["access-control-request-method"] if is_preflight(request) else request.method
 
 
 def _asked(request: Request) -> tuple[str, ...] | None:
@@ -109,24 +124,22 @@ def _leads_elsewhere(route: Route | None, others: Iterable[Route | None]) -> boo
 
 def _route_of(hosts: Iterable[HostRoutes], target: Target | None, method: str) -> Route | None:
     narrowest: Route | None = None
+    if target is None:
+        return None
     for host in hosts:
-        for route in host.paths.find(target.segments) if target else ():
-            if (narrowest is None or route.rank < narrowest.rank) and _serves(route, method):
+        for route in host.paths.find(target.segments):
+            if (route.methods is None or method in route.methods) and (narrowest is None or route.rank < narrowest.rank):
                 narrowest = route
     return narrowest
 
 
-def _hosts_of(table: RouteTable, authority: Authority | None, scheme: str) -> tuple[HostRoutes, ...]:
+def _hosts_of(table: RouteTable, authority: Authority | None, scheme: str) -> Sequence[HostRoutes]:
     if authority is None:
         return ()
     port = authority.port or DEFAULT_PORTS.get(scheme, "")
     exact = table.exact.get(authority.host)
     hosts = exact if exact is not None else table.patterns.find(authority.labels[::-1])
-    return tuple(host for host in hosts if not host.port or host.port == port)
-
-
-def _serves(route: Route, method: str) -> bool:
-    return route.methods is None or method in route.methods
+    return [host for host in hosts if not host.port or host.port == port]
 
 
 def _standings(
@@ -144,8 +157,9 @@ def _standings(
     return _Standings(listed, None)
 
 
-def _admits(rule: Rule, methods: Iterable[str], version: _Version) -> bool:
-    return all(rule.admits(method, version.name if version.known else None) for method in methods)
+def _admits(rule: Rule, methods: Sequence[str], version: _Version) -> bool:
+    named = version.name if version.known else None
+    return rule.admits(methods[0], named) and rule.admits(methods[-1], named)
 
 
 def protocol_of(request: Request, target: Target | None) -> Protocol:

@@ -28,6 +28,9 @@ class Trust(IntEnum):
 class Credential(Enum):
     """A kind of credential that a rule may grant."""
 
+    # Members are single, and the hash of an Enum is slow.
+    __hash__ = object.__hash__
+
     COOKIE = "cookie"
     BEARER = "bearer"
     MTLS = "mtls"
@@ -45,6 +48,9 @@ class Reach(Enum):
 @unique
 class Protocol(Enum):
     """A protocol that a resource group may serve."""
+
+    # Members are single, and the hash of an Enum is slow.
+    __hash__ = object.__hash__
 
     HTTP = "http"
     WEBSOCKET = "websocket"

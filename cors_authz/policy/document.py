@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cors_authz.policy.finding import Finding, Place
 from cors_authz.policy.mistakes import Fault, model_of
 from cors_authz.policy.schema import API_VERSION, Model
-from cors_authz.policy.tree import Node, Reader, Spot, Tree, spot_of
+from cors_authz.policy.tree import Marks, Reader, Spot, Tree, key_of, spot_of, value_of
 
 
 class Source(NamedTuple):
@@ -25,7 +25,7 @@ class Document:
 
     file: str
     kind: str
-    root: Node
+    marks: Marks
     begin: Spot
     model: Model
 
@@ -34,14 +34,14 @@ class Document:
 
         Returns: the place; that of the nearest value around it where the path leads to nothing. Never raises.
         """
-        return Place(self.file, *spot_of(self.root, self.begin, path)[2:])
+        return Place(self.file, *value_of(spot_of(self.marks, self.begin, path)))
 
     def key_place(self, *path: str | int) -> Place:
         """Give the place of the key at a path; entries of lists have none, so there it is that of the value.
 
         Returns: the place; that of the nearest key around it where the path leads to nothing. Never raises.
         """
-        return Place(self.file, *spot_of(self.root, self.begin, path)[:2])
+        return Place(self.file, *key_of(spot_of(self.marks, self.begin, path)))
 
 
 def read_documents(sources: Sequence[Source]) -> tuple[tuple[Document, ...], tuple[Finding, ...]]:
@@ -71,14 +71,14 @@ def _read_source(source: Source) -> tuple[list[Document], list[Finding]]:
     findings: list[Finding] = []
     reader = Reader(source.name, source.data)
     for read in reader.documents():
-        model, faults = model_of(read.root.data)
+        model, faults = model_of(read.data)
         findings.extend(_finding(source.name, read, fault) for fault in faults)
         if model and not faults and read.whole:
-            documents.append(Document(source.name, model.kind, read.root, read.spot, model))
+            documents.append(Document(source.name, model.kind, read.marks, read.spot, model))
     return documents, [*reader.findings, *findings]
 
 
 def _finding(file: str, read: Tree, fault: Fault) -> Finding:
-    spot = spot_of(read.root, read.spot, fault.path)
+    spot = spot_of(read.marks, read.spot, fault.path)
     about = "/".join(str(step) for step in fault.path[:2])
-    return Finding(Place(file, *(spot[:2] if fault.at_key else spot[2:])), fault.code, fault.text, about=about)
+    return Finding(Place(file, *(key_of(spot) if fault.at_key else value_of(spot))), fault.code, fault.text, about=about)

@@ -26,26 +26,38 @@ Path = tuple[str | int, ...]
 Data = Any
 """A scalar, a tuple, or a dict with text as keys: what the models are validated from."""
 
-Spot = tuple[int, int, int, int]
+Spot = int
 """Line and column, from 1, of an entry's key and of its value; the entries of lists have no key but the value.
 
-A bare tuple, and scalars have no nodes: what holds nothing but numbers and text leaves the collector's lists, which
-made reading 100,000 origins twice as fast as nodes for all.
+One number, as a policy of 100,000 origins has half a million spots: tuples of four took a fifth of all its memory.
 """
+
+_PART_BITS: Final = 21
+"""No line or column has more: a file has at most 2**20 characters."""
+_PART: Final = (1 << _PART_BITS) - 1
+
+
+def key_of(spot: Spot) -> tuple[int, int]:
+    """Give the line and the column of an entry's key."""
+    return spot >> 3 * _PART_BITS, spot >> 2 * _PART_BITS & _PART
+
+
+def value_of(spot: Spot) -> tuple[int, int]:
+    """Give the line and the column of an entry's value."""
+    return spot >> _PART_BITS & _PART, spot & _PART
 
 
 _NOTHING: Final[Mapping[str | int, Any]] = MappingProxyType({})
 
 
-class Node(NamedTuple):
-    """A value of a document with the places of what it holds; `within` has the maps and lists among that."""
+class Marks(NamedTuple):
+    """Where the entries of a map or a list stand; `within` has the maps and lists among them."""
 
-    data: Data
     spots: Mapping[str, Spot] | Sequence[Spot] = ()
-    within: Mapping[str | int, Node] = _NOTHING
+    within: Mapping[str | int, Marks] = _NOTHING
 
 
-_LEAF: Final = Node(None)
+_NO_MARKS: Final = Marks()
 
 
 class Partial(dict[str, Any]):
@@ -55,24 +67,27 @@ class Partial(dict[str, Any]):
 class Tree(NamedTuple):
     """A document of a file and where it begins. `whole`: nothing in it was refused."""
 
-    root: Node
+    data: Data
+    marks: Marks
     spot: Spot
     whole: bool
 
 
-def spot_of(root: Node, begin: Spot, path: Path) -> Spot:
+def spot_of(marks: Marks, begin: Spot, path: Path) -> Spot:
     """Follow a path as far as it leads. Walked anew each time: a table of 100,000 origins' places would cost more."""
-    node, spot = root, begin
+    spot = begin
     for step in path:
-        match node.spots, step:
-            case Mapping() as spots, str() if step in spots:
-                spot = spots[step]
-            case tuple() as spots, int() if 0 <= step < len(spots):
-                spot = spots[step]
-            case _:
-                break
-        node = node.within.get(step, _LEAF)
+        known = _spot_at(marks.spots, step)
+        if known is None:
+            break
+        spot, marks = known, marks.within.get(step, _NO_MARKS)
     return spot
+
+
+def _spot_at(spots: Mapping[str, Spot] | Sequence[Spot], step: str | int) -> Spot | None:
+    if isinstance(spots, dict):
+        return spots.get(step)
+    return spots[step] if isinstance(step, int) and 0 <= step < len(spots) else None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -128,6 +143,7 @@ class Reader:
         self._file = file
         self._data = data
         self._events: Iterator[Any] = iter(())
+        self._texts: dict[str, str] = {}
 
     def documents(self) -> Iterator[Tree]:
         """Give the documents that hold something, up to the first place that is no YAML."""
@@ -156,19 +172,19 @@ class Reader:
             return None
 
     def _read(self, text: str) -> Iterator[Tree]:
-        self._events = iter(yaml.parse(text, Loader=yaml.CSafeLoader))
+        self._events = iter(yaml.CSafeLoader(text).get_event, None)
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 refused = len(self.findings)
                 first = next(self._events)
-                root = self._node(first, 0)
-                if root.data is not Blank.NULL:
-                    yield Tree(root, _spot(first, first), whole=refused == len(self.findings))
+                data, marks = self._node(first, 0)
+                if data is not Blank.NULL:
+                    yield Tree(data, marks, _spot(first, first), whole=refused == len(self.findings))
 
-    def _node(self, event: Any, depth: int) -> Node:  # noqa: ANN401 -- the parser's events have no common attributes
+    def _node(self, event: Any, depth: int) -> tuple[Data, Marks]:  # noqa: ANN401 -- events have no common attributes
         kind = type(event)
         if kind is yaml.ScalarEvent or kind is yaml.AliasEvent:
-            return Node(self._scalar(event))
+            return self._scalar(event), _NO_MARKS
         if event.tag is not None:
             self._refuse_tag(event)
         if depth == MAX_DEPTH:
@@ -182,46 +198,50 @@ class Reader:
         if event.tag is not None:
             self._refuse_tag(event)
             return Blank.UNREAD
-        value: str = event.value
-        return plain_value(value) if event.implicit[0] else value
+        text = self._shared(event.value)
+        return plain_value(text) if event.implicit[0] else text
 
-    def _list(self, depth: int) -> Node:
+    def _shared(self, text: str) -> str:
+        """Keep a text once: the parser makes each `methods` and each `GET` anew."""
+        return self._texts.setdefault(text, text)
+
+    def _list(self, depth: int) -> tuple[Data, Marks]:
         data: list[Data] = []
         spots: list[Spot] = []
-        within: dict[str | int, Node] = {}
+        within: dict[str | int, Marks] = {}
         while (kind := type(event := next(self._events))) is not yaml.SequenceEndEvent:
             spots.append(_spot(event, event))
             if kind is yaml.ScalarEvent:
                 data.append(self._scalar(event))
             else:
-                within[len(data)] = node = self._node(event, depth)
-                data.append(node.data)
-        return Node(tuple(data), tuple(spots), within or _NOTHING)
+                value, within[len(data)] = self._node(event, depth)
+                data.append(value)
+        return tuple(data), Marks(tuple(spots), within or _NOTHING)
 
-    def _map(self, depth: int) -> Node:
+    def _map(self, depth: int) -> tuple[Data, Marks]:
         data: dict[str, Data] = {}
         spots: dict[str, Spot] = {}
-        within: dict[str | int, Node] = {}
+        within: dict[str | int, Marks] = {}
         partial = False
         while type(event := next(self._events)) is not yaml.MappingEndEvent:
             key = self._key(event, depth)
             begin = next(self._events)
-            node = self._node(begin, depth)
+            value, marks = self._node(begin, depth)
             spot = _spot(event, begin)
             if key is None:
                 partial = True
             elif (first := spots.setdefault(key, spot)) is not spot:
                 self._refuse_double(event, key, first)
             else:
-                data[key] = node.data
-                if node.spots:
-                    within[key] = node
-        return Node(Partial(data) if partial else data, spots, within or _NOTHING)
+                data[key] = value
+                if marks.spots:
+                    within[key] = marks
+        return Partial(data) if partial else data, Marks(spots, within or _NOTHING)
 
     def _key(self, event: Any, depth: int) -> str | None:  # noqa: ANN401 -- see `_node`
         """Read a key as text; None for one that is refused."""
         if type(event) is not yaml.ScalarEvent:
-            if self._node(event, depth).data is not Blank.UNREAD:
+            if self._node(event, depth)[0] is not Blank.UNREAD:
                 self._refuse(event, "a list or a map as a key; keys are text: put it in quotes if it is meant as text")
             return None
         if event.value == "<<" and event.implicit[0]:
@@ -229,7 +249,7 @@ class Reader:
                 event, "`<<`: merge keys are not read; write the keys out, or give a list a name in headerSets"
             )
             return None
-        return None if self._scalar(event) is Blank.UNREAD else str(event.value)
+        return None if self._scalar(event) is Blank.UNREAD else self._shared(event.value)
 
     def _refuse_tag(self, event: Any) -> None:  # noqa: ANN401 -- see `_node`
         tag = str(event.tag)
@@ -237,7 +257,7 @@ class Reader:
         self._refuse(event, f"`{shown(written)}`: tags are not read; drop it, and put text in quotes")
 
     def _refuse_double(self, event: Any, key: str, first: Spot) -> None:  # noqa: ANN401 -- see `_node`
-        also = Place(self._file, *first[:2])
+        also = Place(self._file, *key_of(first))
         self._refuse(event, f"`{shown(key)}` is written twice (also {also}); keep one of the two")
 
     def _refuse_syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
@@ -253,15 +273,18 @@ class Reader:
         self._refuse_at(_end_of(before), f"the character `U+{code:04X}` is not allowed in YAML; remove it")
 
     def _refuse(self, event: Any, text: str) -> None:  # noqa: ANN401 -- see `_node`
-        self._refuse_at(_spot(event, event)[:2], text)
+        self._refuse_at(key_of(_spot(event, event)), text)
 
     def _refuse_at(self, at: tuple[int, int], text: str) -> None:
         self.findings.append(Finding(Place(self._file, *at), "CX046", text))
 
 
 def _spot(key: Any, value: Any) -> Spot:  # noqa: ANN401 -- see `_node`
-    begin, end = key.start_mark, value.start_mark
-    return begin.line + 1, begin.column + 1, end.line + 1, end.column + 1
+    return _packed(key.start_mark) << 2 * _PART_BITS | _packed(value.start_mark)
+
+
+def _packed(mark: Any) -> int:  # noqa: ANN401 -- see `_node`
+    return int(mark.line + 1) << _PART_BITS | int(mark.column + 1)
 
 
 def _problem_of(error: yaml.MarkedYAMLError, text: str) -> str:

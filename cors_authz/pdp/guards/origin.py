@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cors_authz.fetch.origin import OPAQUE
-from cors_authz.fetch.request import Kind, is_websocket, is_write
+from cors_authz.fetch.request import is_websocket, is_write
 from cors_authz.pdp.decision import Objection, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.readings import Readings
@@ -23,16 +23,14 @@ def object_to_origin(facts: Facts, _readings: Readings) -> Objection | None:
 
     Writes and WebSockets are refused always: a browser sends them first and keeps only their answer from the page.
     """
-    if facts.kind is not Kind.CROSS_ORIGIN or facts.standing is not None or facts.group is None:
-        return None
-    if _is_forwarded_read(facts, facts.group):
+    if facts.standing is not None or facts.group is None or _is_forwarded_read(facts, facts.group):
         return None
     return Objection(Reason.METHOD_NOT_ALLOWED if facts.listed else Reason.ORIGIN_NOT_ALLOWED)
 
 
 def object_to_read(facts: Facts, _readings: Readings) -> Objection | None:
     """Refuse a cross-site read without an origin where the group denies unlisted reads."""
-    if facts.kind is not Kind.READ or facts.group is None:
+    if facts.group is None:
         return None
     forwarded = facts.group.unlisted.reads is Reach.FORWARD and Protocol.MCP not in facts.group.protocols
     return None if forwarded else Objection(Reason.ORIGIN_NOT_ALLOWED)
@@ -43,8 +41,6 @@ def object_to_preflight(facts: Facts, _readings: Readings) -> Objection | None:
 
     Spec: https://fetch.spec.whatwg.org/#cors-preflight-fetch.
     """
-    if not facts.is_preflight:
-        return None
     if facts.standing is None:
         return Objection(Reason.METHOD_NOT_ALLOWED if facts.listed else Reason.ORIGIN_NOT_ALLOWED)
     if facts.asked_headers is None or not _grants(facts.standing.rule, facts.asked_headers):

@@ -52,7 +52,7 @@ def object_to_version(facts: Facts, _readings: Readings) -> Objection | None:
 
 def object_to_retired_version(facts: Facts, readings: Readings) -> Objection | None:
     """Refuse a version from its sunset on; its preflights pass, so that the reason can be read."""
-    if facts.is_preflight or facts.group is None or facts.group.versions is None:
+    if facts.group is None or facts.group.versions is None:
         return None
     version = facts.group.versions.get(facts.version)
     if version is None or version.sunset is None or readings.now < version.sunset:
@@ -62,7 +62,7 @@ def object_to_retired_version(facts: Facts, readings: Readings) -> Objection | N
 
 def object_to_protocol(facts: Facts, _readings: Readings) -> Objection | None:
     """Refuse a protocol that the group does not serve; a preflight does not show which one follows."""
-    if facts.is_preflight or facts.group is None:
+    if facts.group is None:
         return None
     served = facts.group.protocols
     if facts.protocol in served or (facts.protocol is Protocol.HTTP and served & _PLAIN_HTTP):
@@ -73,7 +73,7 @@ def object_to_protocol(facts: Facts, _readings: Readings) -> Objection | None:
 def object_to_content_type(facts: Facts, _readings: Readings) -> Objection | None:
     """Refuse a body of a type that the rule does not list, one without a type among them."""
     rule = facts.rule
-    if facts.is_preflight or rule is None or rule.content_types is None:
+    if rule is None or rule.content_types is None:
         return None
     essence = facts.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if essence in rule.content_types or (not essence and not _may_have_body(facts)):
