@@ -8,10 +8,11 @@ set on purpose, as Envoy reads an absent one as OK.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
+from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import Decision, Outcome, Reason
-from cors_authz.pdp.response import DECISION_ID, Answer, Header, constant_part, request_part
+from cors_authz.pdp.response import DECISION_ID, Answer, Header, constant_part, request_part, tells_of_caller
 from cors_authz.policy.compiled import CompiledPolicy
 
 _OK: Final = 0
@@ -35,20 +36,13 @@ _MAX_CACHED_VALUE: Final = 256
 _LENGTH_DELIMITED: Final = 2
 _VARINT_BITS: Final = 7
 _VARINT_MORE: Final = 0x80
+_SHORT_VARINTS: Final = tuple(bytes((value,)) for value in range(_VARINT_MORE))
 _FORBIDDEN_IN_VALUES: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127)))
 
 
-class _Key(NamedTuple):
-    """All that the constant part of an answer follows from."""
-
-    outcome: Outcome
-    reason: Reason
-    status: int
-    shadow: bool
-    group: int
-    rule: int
-    guard: str
-    version: str
+# All that the constant part of an answer follows from: reason, status, guard, shadow, whether it is a preflight; group,
+# rule and origin group; whether the upstream is told of the caller, and the version that has ended.
+_Key: TypeAlias = tuple[Reason, int, str, bool, bool, int, int, str, bool, str]
 
 
 class Encoder:
@@ -56,7 +50,7 @@ class Encoder:
 
     def __init__(self, policy: CompiledPolicy | None) -> None:
         self._revision = policy.revision if policy else ""
-        self._constants: dict[_Key, tuple[bytes, ...]] = {}
+        self._constants: dict[_Key | Reason, tuple[bytes, ...]] = {}
 
     def encode(self, decision: Decision, decision_id: str) -> bytes:
         """Serialize the answer to a decision.
@@ -76,7 +70,7 @@ class Encoder:
         answer = request_part(decision)
         return spliced + _response(decision, answer) if any(answer) else spliced
 
-    def _remember(self, key: _Key, decision: Decision) -> tuple[bytes, ...]:
+    def _remember(self, key: _Key | Reason, decision: Decision) -> tuple[bytes, ...]:
         if len(self._constants) >= _MAX_CONSTANTS:
             self._constants.clear()
         constant = tuple(_constant(decision, self._revision).split(DECISION_ID.encode("ascii")))
@@ -84,18 +78,22 @@ class Encoder:
         return constant
 
 
-def _key_of(decision: Decision) -> _Key:
-    facts, group, rule, reader = decision.facts, decision.group, decision.rule, decision.reader
-    preflight = facts is not None and facts.is_preflight
-    return _Key(
-        decision.outcome,
-        decision.reason,
-        -decision.status if preflight else decision.status,
-        decision.shadow,
-        group.index if group else -1,
-        rule.index if rule else -2 - (reader.index if reader else -1),
+def _key_of(decision: Decision) -> _Key | Reason:
+    facts, reason = decision.facts, decision.reason
+    if facts is None:
+        return reason
+    group, standing = facts.group, facts.standing or facts.listed
+    return (
+        reason,
+        decision.status,
         decision.guard.name if decision.guard else "",
-        facts.version if facts and decision.reason is Reason.VERSION_RETIRED else "",
+        decision.shadow,
+        facts.kind is Kind.PREFLIGHT,
+        group.index if group else -1,
+        (standing.rule.index if facts.standing else -2 - standing.rule.index) if standing else -1,
+        standing.membership.group if standing else "",
+        decision.outcome is Outcome.ALLOW and tells_of_caller(decision),
+        facts.version if reason is Reason.VERSION_RETIRED else "",
     )
 
 
@@ -189,6 +187,10 @@ def _varint_field(number: int, value: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    return _SHORT_VARINTS[value] if value < _VARINT_MORE else _long_varint(value)
+
+
+def _long_varint(value: int) -> bytes:
     encoded = bytearray()
     while value >= _VARINT_MORE:
         encoded.append(value & (_VARINT_MORE - 1) | _VARINT_MORE)

@@ -128,7 +128,9 @@ def _route_of(hosts: Iterable[HostRoutes], target: Target | None, method: str) -
         return None
     for host in hosts:
         for route in host.paths.find(target.segments):
-            if (route.methods is None or method in route.methods) and (narrowest is None or route.rank < narrowest.rank):
+            if (route.methods is None or method in route.methods) and (
+                narrowest is None or route.rank < narrowest.rank
+            ):
                 narrowest = route
     return narrowest
 

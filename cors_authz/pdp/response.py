@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from email.utils import formatdate
 from enum import IntEnum, unique
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -29,6 +30,9 @@ TENANT_HEADER: Final = OWN_PREFIX + "tenant"
 VERSION_HEADER: Final = OWN_PREFIX + "api-version"
 ROLES_HEADER: Final = OWN_PREFIX + "roles"
 
+_OF_CALLER: Final = (TENANT_HEADER, VERSION_HEADER, ROLES_HEADER)
+"""The facts of the caller that services need not find out again."""
+_OWN_HEADERS: Final = frozenset({ID_HEADER, GROUP_HEADER, *_OF_CALLER})
 _ALLOW_ORIGIN: Final = "access-control-allow-origin"
 _MAX_ROLES_CHARACTERS: Final = 4096
 
@@ -36,6 +40,9 @@ _MAX_ROLES_CHARACTERS: Final = 4096
 @unique
 class Action(IntEnum):
     """What becomes of a header that is already there; the values are those of Envoy's HeaderAppendAction."""
+
+    # The hash of an Enum is slow.
+    __hash__ = int.__hash__
 
     APPEND = 0
     ADD_IF_ABSENT = 1
@@ -130,11 +137,20 @@ def _allowed(decision: Decision) -> Answer:
     if _is_echoed(group, decision.rule):
         granted.add(_ALLOW_ORIGIN)
     blanks = tuple(header for header in _BLANKS if header.name not in granted)
+    standing = facts.standing
+    origin_group = (Header(GROUP_HEADER, standing.membership.group),) if standing else ()
+    untold = (*(() if standing else (GROUP_HEADER,)), *(() if tells_of_caller(decision) else _OF_CALLER))
     return Answer(
         to_client=(*grants, *blanks, *_group_headers(group), _ID_TO_CLIENT),
-        to_upstream=(Header(ID_HEADER, DECISION_ID),),
-        removed=_withheld(facts.credentials),
+        to_upstream=(Header(ID_HEADER, DECISION_ID), *origin_group),
+        removed=(*_withheld(facts.credentials), *untold),
     )
+
+
+def tells_of_caller(decision: Decision) -> bool:
+    """Tell whether the answer names a tenant, a version or roles; where it does not, a client's own are taken off."""
+    facts = decision.facts
+    return facts is not None and bool(facts.tenants or facts.version or decision.roles)
 
 
 def _grants(group: ResourceGroup, rule: Rule | None) -> tuple[Header, ...]:
@@ -235,28 +251,18 @@ def _asked(facts: Facts) -> tuple[Header, ...]:
 
 
 def _request_part_of_allowed(decision: Decision, facts: Facts) -> Answer:
-    told = _told(decision, facts)
-    names = {header.name for header in told}
-    untold = tuple(name for name in (GROUP_HEADER, TENANT_HEADER, VERSION_HEADER, ROLES_HEADER) if name not in names)
-    spoofed = tuple(name for name in facts.request.spoofed if name not in names and name != ID_HEADER)
-    return Answer(
-        to_client=(*_echo(facts, decision.rule), *_announcements(decision, facts)),
-        to_upstream=told,
-        removed=tuple(dict.fromkeys(untold + spoofed)) if spoofed else untold,
-    )
+    to_client = (*_echo(facts, decision.rule), *_announcements(decision, facts))
+    spoofed = facts.request.spoofed
+    removed = tuple(name for name in spoofed if name not in _OWN_HEADERS) if spoofed else ()
+    if not tells_of_caller(decision):
+        return Answer(to_client, (), removed)
+    facts_of_caller = (facts.tenant, facts.version, _role_list(decision.roles))
+    said = tuple(zip(_OF_CALLER, facts_of_caller, strict=True))
+    told = tuple(Header(name, value) for name, value in said if value)
+    return Answer(to_client, told, tuple(name for name, value in said if not value) + removed)
 
 
-def _told(decision: Decision, facts: Facts) -> tuple[Header, ...]:
-    """The facts of the decision that services need not find out again."""
-    told = (
-        (GROUP_HEADER, facts.standing.membership.group if facts.standing else ""),
-        (TENANT_HEADER, facts.tenant),
-        (VERSION_HEADER, facts.version),
-        (ROLES_HEADER, _role_list(decision.roles)),
-    )
-    return tuple(Header(name, value) for name, value in told if value)
-
-
+@lru_cache(maxsize=1024)
 def _role_list(roles: tuple[str, ...]) -> str:
     """Join roles by commas. A token may name a role as it likes, so what could break the list is percent-encoded."""
     listed = ",".join(quote(role, safe=":/@+", errors="surrogatepass") for role in roles)
