@@ -12,7 +12,16 @@ from typing import Final, TypeAlias
 
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import Decision, Outcome, Reason
-from cors_authz.pdp.response import DECISION_ID, Answer, Header, constant_part, request_part, tells_of_caller
+from cors_authz.pdp.response import (
+    ALLOW_ORIGIN,
+    DECISION_ID,
+    Answer,
+    Header,
+    constant_part,
+    echoed_origin,
+    request_part,
+    tells_of_caller,
+)
 from cors_authz.policy.compiled import CompiledPolicy
 
 _OK: Final = 0
@@ -67,8 +76,10 @@ class Encoder:
         if constant is None:
             constant = self._remember(key, decision)
         spliced = decision_id.encode("ascii").join(constant)
-        answer = request_part(decision)
-        return spliced + _response(decision, answer) if any(answer) else spliced
+        origin, further = echoed_origin(decision), request_part(decision)
+        if origin:
+            spliced += _echo(_envelope(decision), origin)
+        return spliced + _response(decision, further) if any(further) else spliced
 
     def _remember(self, key: _Key | Reason, decision: Decision) -> tuple[bytes, ...]:
         if len(self._constants) >= _MAX_CONSTANTS:
@@ -139,6 +150,12 @@ def _response(decision: Decision, answer: Answer) -> bytes:
         # A body with 204 breaks HTTP/2 connections; an answer of ours has one only where the decision gave it one.
         parts += [_delimited(3, answer.body.encode())] if answer.body else []
     return _delimited(envelope, b"".join(parts)) if parts else b""
+
+
+@lru_cache(maxsize=8192)
+def _echo(envelope: int, origin: str) -> bytes:
+    to_client = _OK_TO_CLIENT if envelope == _OK_RESPONSE else _DENIED_HEADERS
+    return _delimited(envelope, _serialize_header(to_client, Header(ALLOW_ORIGIN, origin)))
 
 
 def _dynamic_metadata(decision: Decision, revision: str) -> bytes:

@@ -95,24 +95,14 @@ def _refusal(reason: Reason, facts: Facts) -> Outcome:
 
 
 def _allow(facts: Facts, readings: Readings) -> Decision:
+    shadow = _is_shadow(facts)
     if facts.is_preflight:
         return Decision(
-            outcome=Outcome.PREFLIGHT_ALLOW,
-            reason=Reason.PREFLIGHT_ALLOWED,
-            status=NO_CONTENT,
-            facts=facts,
-            shadow=_is_shadow(facts),
-            now=readings.now,
+            Outcome.PREFLIGHT_ALLOW, Reason.PREFLIGHT_ALLOWED, NO_CONTENT, facts, None, (), shadow, readings.now
         )
-    return Decision(
-        outcome=Outcome.ALLOW,
-        reason=Reason.RULE_ALLOWED if facts.standing else _ALLOWED[facts.kind],
-        status=0,
-        facts=facts,
-        roles=_roles(facts, readings),
-        shadow=_is_shadow(facts),
-        now=readings.now,
-    )
+    reason = Reason.RULE_ALLOWED if facts.standing else _ALLOWED[facts.kind]
+    roles = _roles(facts, readings) if facts.needs else ()
+    return Decision(Outcome.ALLOW, reason, 0, facts, None, roles, shadow, readings.now)
 
 
 def _is_shadow(facts: Facts) -> bool:

@@ -9,7 +9,14 @@ from typing import Final, NamedTuple
 from cors_authz.fetch.fields import asked_headers
 from cors_authz.fetch.origin import DEFAULT_PORTS
 from cors_authz.fetch.request import Kind, Request, is_preflight, is_websocket, is_write, kind_of, overriding_method
-from cors_authz.fetch.target import Authority, Target, query_values, read_authority, read_target
+from cors_authz.fetch.target import (
+    MAX_AUTHORITY_CHARACTERS,
+    Authority,
+    Target,
+    query_values,
+    read_authority,
+    read_target,
+)
 from cors_authz.pdp.facts import Facts, Standing
 from cors_authz.policy.compiled import (
     CompiledPolicy,
@@ -52,18 +59,18 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     Returns: the facts, whatever the request is; `Facts.needs` says which tokens the decision may read. Never raises.
     """
     scheme = policy.public_scheme or request.scheme
-    authority = read_authority(request.host, scheme)
+    place = _place_of(request.host, scheme) if len(request.host) <= MAX_AUTHORITY_CHARACTERS else _NOWHERE
     target = read_target(request.target)
     preflight = is_preflight(request)
     sent = request.headers["access-control-request-method"] if preflight else request.method
     override = overriding_method(request, target.query if target else "")
-    method = _effective_method(sent, override)
-    kind = Kind.PREFLIGHT if preflight else kind_of(request, method or "", _own_origin(authority, scheme))
-    hosts = _hosts_of(policy.routes, authority, scheme)
+    method = _effective_method(sent, override) if override != "" else sent
+    kind = Kind.PREFLIGHT if preflight else kind_of(request, method or "", place.origin)
+    hosts = _hosts_of(policy.routes, place)
     route = _route_of(hosts, target, method or "")
     if override and _leads_elsewhere(route, [_route_of(hosts, target, other) for other in (sent, override)]):
         method = None
-    version = _version_of(request, route, authority, target, preflight=preflight)
+    version = _version_of(request, route, place.authority, target, preflight=preflight)
     origin = request.headers.get("origin", "")
     memberships = policy.origins.find(origin) if origin and kind in _BY_ORIGIN else ()
     # With an override, an upstream may run the one or the other.
@@ -74,7 +81,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
         policy,
         request,
         target,
-        authority,
+        place.authority,
         bool(hosts),
         route,
         group,
@@ -85,7 +92,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
         protocol_of(request, target),
         version.name,
         version.known,
-        _tenants_of(policy.tenants, request, route, authority, target),
+        _tenants_of(policy.tenants, request, route, place.authority, target),
         listed,
         standing,
         rule,
@@ -94,16 +101,30 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     )
 
 
+class _Place(NamedTuple):
+    """Where a request goes: its authority, the origin of that, and its port, defaults filled in."""
+
+    authority: Authority | None
+    origin: str
+    port: str
+
+
+_NOWHERE: Final = _Place(None, "", "")
+
+
+@lru_cache(maxsize=4096)
+def _place_of(host: str, scheme: str) -> _Place:
+    authority = read_authority(host, scheme)
+    if authority is None:
+        return _NOWHERE
+    return _Place(authority, f"{scheme}://{authority.text}", authority.port or DEFAULT_PORTS.get(scheme, ""))
+
+
 def _needs(group: ResourceGroup | None, rule: Rule | None, kind: Kind) -> tuple[str, ...]:
     """Name the providers whose tokens the decision may read; a preflight carries none."""
     if group is None or kind is Kind.PREFLIGHT or (kind is Kind.CROSS_ORIGIN and rule is None):
         return ()
     return group.providers + rule.providers if rule and rule.providers else group.providers
-
-
-@lru_cache(maxsize=4096)
-def _own_origin(authority: Authority | None, scheme: str) -> str:
-    return f"{scheme}://{authority.text}" if authority else ""
 
 
 def _effective_method(sent: str, override: str | None) -> str | None:
@@ -135,33 +156,29 @@ def _route_of(hosts: Iterable[HostRoutes], target: Target | None, method: str) -
     return narrowest
 
 
-def _hosts_of(table: RouteTable, authority: Authority | None, scheme: str) -> Sequence[HostRoutes]:
-    if authority is None:
+def _hosts_of(table: RouteTable, place: _Place) -> Sequence[HostRoutes]:
+    if place.authority is None:
         return ()
-    port = authority.port or DEFAULT_PORTS.get(scheme, "")
-    exact = table.exact.get(authority.host)
-    hosts = exact if exact is not None else table.patterns.find(authority.labels[::-1])
-    return [host for host in hosts if not host.port or host.port == port]
+    hosts = table.exact.get(place.authority.host)
+    if hosts is None:
+        hosts = table.patterns.find(place.authority.labels[::-1])
+    return [host for host in hosts if not host.port or host.port == place.port]
 
 
 def _standings(
-    route: Route | None, memberships: Iterable[Membership], methods: tuple[str, ...], version: _Version
+    route: Route | None, memberships: Iterable[Membership], methods: Sequence[str], version: _Version
 ) -> _Standings:
     if route is None:
         return _NO_STANDING
+    rules_of, named = route.group.rules_of, version.name if version.known else None
     listed: Standing | None = None
     for membership in memberships:
-        for rule in route.group.rules_of.get(membership.group, ()):
+        for rule in rules_of.get(membership.group, ()):
             standing = Standing(rule, membership)
             listed = listed or standing
-            if methods and _admits(rule, methods, version):
+            if methods and rule.admits(methods[0], named) and (len(methods) == 1 or rule.admits(methods[1], named)):
                 return _Standings(listed, standing)
     return _Standings(listed, None)
-
-
-def _admits(rule: Rule, methods: Sequence[str], version: _Version) -> bool:
-    named = version.name if version.known else None
-    return rule.admits(methods[0], named) and rule.admits(methods[-1], named)
 
 
 def protocol_of(request: Request, target: Target | None) -> Protocol:
@@ -178,7 +195,8 @@ def protocol_of(request: Request, target: Target | None) -> Protocol:
         translated = content_type.startswith("application/grpc-web") or "x-grpc-web" in headers
         return Protocol.GRPC_WEB if translated else Protocol.GRPC
     connect = "connect-protocol-version" in headers or content_type.startswith("application/connect+")
-    if connect or (target is not None and "v1" in query_values(target.query, "connect")):
+    query = target.query if target else ""
+    if connect or (query and "v1" in query_values(query, "connect")):
         return Protocol.CONNECT
     return Protocol.HTTP
 

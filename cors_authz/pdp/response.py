@@ -33,7 +33,7 @@ ROLES_HEADER: Final = OWN_PREFIX + "roles"
 _OF_CALLER: Final = (TENANT_HEADER, VERSION_HEADER, ROLES_HEADER)
 """The facts of the caller that services need not find out again."""
 _OWN_HEADERS: Final = frozenset({ID_HEADER, GROUP_HEADER, *_OF_CALLER})
-_ALLOW_ORIGIN: Final = "access-control-allow-origin"
+ALLOW_ORIGIN: Final = "access-control-allow-origin"
 _MAX_ROLES_CHARACTERS: Final = 4096
 
 
@@ -98,26 +98,34 @@ def constant_part(decision: Decision) -> Answer:
     return _refused(decision)
 
 
+def echoed_origin(decision: Decision) -> str:
+    """Give the origin that may read the answer, where it is told by its name; else the empty string."""
+    facts = decision.facts
+    if decision.shadow or facts is None or facts.group is None or facts.group.star:
+        return ""
+    if decision.outcome is Outcome.ALLOW or decision.outcome is Outcome.PREFLIGHT_ALLOW:
+        return facts.origin if facts.rule else ""
+    return facts.origin if decision.reader and not facts.is_preflight else ""
+
+
 def request_part(decision: Decision) -> Answer:
-    """Give the part of the answer that follows from the request."""
+    """Give the part of the answer that follows from the request, the echoed origin apart."""
     facts = decision.facts
     if decision.shadow or facts is None:
         return _NOTHING
     if decision.outcome is Outcome.ALLOW:
         return _request_part_of_allowed(decision, facts)
     if decision.outcome is Outcome.PREFLIGHT_ALLOW:
-        return Answer((*_echo(facts, decision.rule), *_asked(facts)))
-    if facts.is_preflight:
-        return _NOTHING
-    successor = _announcements(decision, facts) if decision.reader else ()
-    return Answer((*_echo(facts, decision.reader), *successor))
+        return Answer(_asked(facts))
+    return Answer(_announcements(decision, facts)) if decision.reader and not facts.is_preflight else _NOTHING
 
 
 def whole(decision: Decision, decision_id: str) -> Answer:
     """Give the whole answer, as the client and the upstream will see it. For people; the wire splices its parts."""
-    constant, request = constant_part(decision), request_part(decision)
+    constant, origin, request = constant_part(decision), echoed_origin(decision), request_part(decision)
+    echo = (Header(ALLOW_ORIGIN, origin),) if origin else ()
     return Answer(
-        tuple(_with_id(header, decision_id) for header in constant.to_client + request.to_client),
+        tuple(_with_id(header, decision_id) for header in constant.to_client + echo + request.to_client),
         tuple(_with_id(header, decision_id) for header in constant.to_upstream + request.to_upstream),
         constant.removed + request.removed,
         constant.body.replace(DECISION_ID, decision_id),
@@ -134,8 +142,8 @@ def _allowed(decision: Decision) -> Answer:
         return _NOTHING
     grants = _grants(group, decision.rule)
     granted = {header.name for header in grants}
-    if _is_echoed(group, decision.rule):
-        granted.add(_ALLOW_ORIGIN)
+    if echoed_origin(decision):
+        granted.add(ALLOW_ORIGIN)
     blanks = tuple(header for header in _BLANKS if header.name not in granted)
     standing = facts.standing
     origin_group = (Header(GROUP_HEADER, standing.membership.group),) if standing else ()
@@ -160,7 +168,7 @@ def _grants(group: ResourceGroup, rule: Rule | None) -> tuple[Header, ...]:
         rule = next(rule for rule in group.rules if rule.admits("GET", None))
     if rule is None:
         return ()
-    star = (Header(_ALLOW_ORIGIN, "*"),) if group.star else ()
+    star = (Header(ALLOW_ORIGIN, "*"),) if group.star else ()
     credentials = (Header("access-control-allow-credentials", "true"),) if rule.sends_browser_credentials else ()
     exposed = (Header("access-control-expose-headers", ",".join(rule.exposed)),) if rule.exposed else ()
     return (*star, *credentials, *exposed)
@@ -230,15 +238,6 @@ def _problem(decision: Decision) -> str:
     return json.dumps({key: value for key, value in document.items() if value})
 
 
-def _is_echoed(group: ResourceGroup, rule: Rule | None) -> bool:
-    return rule is not None and not group.star
-
-
-def _echo(facts: Facts, rule: Rule | None) -> tuple[Header, ...]:
-    group = facts.group
-    return (Header(_ALLOW_ORIGIN, facts.origin),) if group and _is_echoed(group, rule) else ()
-
-
 def _asked(facts: Facts) -> tuple[Header, ...]:
     headers = facts.request.headers
     asked = [Header("access-control-allow-methods", headers["access-control-request-method"])]
@@ -251,10 +250,12 @@ def _asked(facts: Facts) -> tuple[Header, ...]:
 
 
 def _request_part_of_allowed(decision: Decision, facts: Facts) -> Answer:
-    to_client = (*_echo(facts, decision.rule), *_announcements(decision, facts))
-    spoofed = facts.request.spoofed
-    removed = tuple(name for name in spoofed if name not in _OWN_HEADERS) if spoofed else ()
-    if not tells_of_caller(decision):
+    spoofed, tells = facts.request.spoofed, tells_of_caller(decision)
+    if not (spoofed or tells):
+        return _NOTHING
+    to_client = _announcements(decision, facts)
+    removed = tuple(name for name in spoofed if name not in _OWN_HEADERS)
+    if not tells:
         return Answer(to_client, (), removed)
     facts_of_caller = (facts.tenant, facts.version, _role_list(decision.roles))
     said = tuple(zip(_OF_CALLER, facts_of_caller, strict=True))
