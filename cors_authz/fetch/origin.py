@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from string import ascii_lowercase, digits
 from typing import Final, NamedTuple
@@ -13,9 +14,9 @@ MAX_ORIGIN_CHARACTERS: Final = 512
 DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 _SCHEME: Final = ascii_lowercase + digits + "+-."
-_LABEL: Final = ascii_lowercase + digits + "-_"
 _MAX_PORT: Final = 65535
-_MAX_LABEL: Final = 63
+# Linear: no label can be read in two ways, and no read one is read again.
+_NAME: Final = re.compile(r"{label}(?:\.{label})*+\.?".replace("{label}", "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"))
 
 
 class Origin(NamedTuple):
@@ -67,19 +68,14 @@ def is_host(host: str) -> bool:
     """
     if host.startswith("["):
         return host.endswith("]") and _is_ipv6(host[1:-1])
-    labels = host.removesuffix(".").split(".")
-    if not all(map(_is_label, labels)):
+    if not _NAME.fullmatch(host):
         return False
     # The URL parser reads any name whose last label is a number as an IPv4 address, and serializes it as such.
-    return not _is_number(labels[-1]) or _is_ipv4(host)
+    return not _is_number(host.removesuffix(".").rpartition(".")[2]) or _is_ipv4(host)
 
 
 def _is_scheme(scheme: str) -> bool:
     return bool(scheme) and scheme[0] in ascii_lowercase and not scheme.strip(_SCHEME)
-
-
-def _is_label(label: str) -> bool:
-    return 0 < len(label) <= _MAX_LABEL and not label.strip(_LABEL) and "-" not in {label[0], label[-1]}
 
 
 def _is_number(label: str) -> bool:

@@ -97,7 +97,7 @@ def is_preflight(request: Request) -> bool:
 def is_websocket(request: Request) -> bool:
     """Tell whether the request is a WebSocket handshake, over HTTP/1.1 or, as Envoy shows it, over HTTP/2."""
     upgrade = request.headers.get("upgrade", "")
-    return bool(upgrade) and any(token.strip() == "websocket" for token in upgrade.lower().split(","))
+    return upgrade != "" and any(token.strip() == "websocket" for token in upgrade.lower().split(","))
 
 
 def is_write(method: str) -> bool:
@@ -114,7 +114,10 @@ def overriding_method(request: Request, query: str) -> str | None:
     CONNECT, TRACE, TRACK, no token, or two that differ.
     """
     headers = request.headers
-    named = {headers[name].upper() for name in METHOD_OVERRIDES if name in headers}
+    present = [name for name in METHOD_OVERRIDES if name in headers]
+    if not (present or query):
+        return ""
+    named = {headers[name].upper() for name in present}
     named.update(value.upper() for value in query_values(query, "_method"))
     if not named:
         return ""
@@ -134,8 +137,9 @@ def kind_of(request: Request, method: str, own_origin: str) -> Kind:
     """
     if is_preflight(request):
         return Kind.PREFLIGHT
-    origin = request.headers.get("origin", "")
-    site = site_of(request)
+    headers = request.headers
+    origin = headers.get("origin", "")
+    site = _SITES.get(headers.get("sec-fetch-site", ""), Site.CROSS_SITE)
     if _is_own(origin, own_origin, site):
         return Kind.SAME_ORIGIN
     if origin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -29,7 +29,9 @@ def canonical(documents: Iterable[Document]) -> list[Any]:
 
 def revision_of(documents: Iterable[Document]) -> str:
     """Digest the canonical form into 16 hexadecimal digits."""
-    return hashlib.sha256(_ordered(canonical(documents)).encode()).hexdigest()[:_REVISION_DIGITS]
+    # Each document is written once: the canonical form as one value, and that in JSON, would be held beside each other.
+    ordered = ", ".join(sorted(_ordered(_plain(document.model)) for document in documents))
+    return hashlib.sha256(f"[{ordered}]".encode()).hexdigest()[:_REVISION_DIGITS]
 
 
 def _ordered(value: object) -> str:
@@ -38,10 +40,12 @@ def _ordered(value: object) -> str:
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
     match value:
+        case str():
+            return value
         case BaseModel():
             fields = type(value).model_fields
             return {fields[name].alias or name: _plain(getattr(value, name)) for name in sorted(value.model_fields_set)}
-        case Mapping():
+        case dict():
             return {name: _plain(item) for name, item in value.items()}
         case tuple():
             return [_plain(item) for item in value]

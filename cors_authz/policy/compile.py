@@ -8,6 +8,7 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Final
 
+from cors_authz.fetch.origin import Origin
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import (
     AllRoles,
@@ -17,6 +18,7 @@ from cors_authz.policy.compiled import (
     Authenticated,
     ClaimIs,
     CompiledPolicy,
+    Concern,
     Condition,
     Guard,
     HeaderIs,
@@ -33,6 +35,7 @@ from cors_authz.policy.compiled import (
     RouteTable,
     Rule,
     SourceIn,
+    Surroundings,
     TenantSource,
     TokenAge,
     TokenPlace,
@@ -45,6 +48,7 @@ from cors_authz.policy.effective import EffectiveRule, tightened
 from cors_authz.policy.estate import Named
 from cors_authz.policy.overlap import Order
 from cors_authz.policy.pattern import HostPattern, is_literal
+from cors_authz.policy.sharing import shared
 from cors_authz.policy.subject import PatternAt, RouteAt, Subject
 from cors_authz.policy.trie import Trie
 
@@ -95,6 +99,18 @@ class _Compiler:
             tenants=_tenants(bundle.tenants) if bundle.tenants else None,
             public_scheme=defaults.public_scheme or "",
             shadow=defaults.mode == "shadow",
+            surroundings=self._surroundings(groups.values()),
+        )
+
+    def _surroundings(self, groups: Iterable[ResourceGroup]) -> Surroundings:
+        """Settle what is read of a request beside its line and its headers."""
+        conditions = {type(guard.condition) for group in groups for guard in _guards_in(group)}
+        tenants = self._subject.estate.bundle.model.tenants
+        return Surroundings(
+            source=SourceIn in conditions,
+            principal=PrincipalIn in conditions or bool(tenants and tenants.principal),
+            metadata=any(provider.envoy_metadata for provider in self._providers.values())
+            or bool(tenants and tenants.route_metadata),
         )
 
     def _group(self, index: int, named: Named[schema.ResourceGroup]) -> ResourceGroup:
@@ -117,6 +133,7 @@ class _Compiler:
             browser_only=model.browser_only,
             shadow=(model.mode or self._estate.defaults.mode) == "shadow",
             opaque_slashes=model.encoded_slashes == "opaque",
+            concerns=_concerns(bool(model.versions), rules, guards),
             versions=_versions(model.versions) if model.versions else None,
             version_from=_version_from(model.version_from) if model.version_from else None,
             corp=(headers.cross_origin_resource_policy or "") if headers else "",
@@ -140,7 +157,7 @@ class _Compiler:
         """Settle what answers vary by, and whether a shared cache may keep them."""
         token_headers = self._token_headers(group)
         by_caller = any(isinstance(guard.condition, PrincipalIn | SourceIn) for guard in _guards_in(group))
-        return replace(group, vary=tuple(_vary(group, token_headers)), private=by_caller or bool(token_headers))
+        return replace(group, vary=shared(tuple(_vary(group, token_headers))), private=by_caller or bool(token_headers))
 
     def _token_headers(self, group: ResourceGroup) -> tuple[str, ...]:
         names = (*group.providers, *(name for rule in group.rules for name in rule.providers))
@@ -241,24 +258,25 @@ class _Compiler:
 
     def _origins(self) -> OriginTable:
         patterns: dict[str, Trie[tuple[str, Membership]]] = {}
-        exact: dict[str, list[Membership]] = {}
-        for at in self._all_patterns():
-            rank = self._order.origins.get((at.group.name, at.position), EXACT_RANK)
-            membership = Membership(rank, at.group.name, at.pattern.text, at.place)
-            if at.pattern.is_exact:
-                exact.setdefault(at.pattern.text, []).append(membership)
+        for at in self._patterns(exact=False):
+            trie = patterns.setdefault(at.pattern.scheme, Trie())
+            rank = self._order.origins[at.group.name, at.position]
+            trie.add(at.pattern.labels[::-1], (at.pattern.port, _membership(at, rank)), below=at.pattern.wildcard)
+        by_pattern = OriginTable({}, patterns, tuple(self._anyone()))
+        exact: dict[str, tuple[Membership, ...]] = {}
+        for at in self._patterns(exact=True):
+            membership = _membership(at, EXACT_RANK)
+            known = exact.get(at.pattern.text)
+            if known is None:
+                origin = Origin(at.pattern.scheme, at.pattern.host, at.pattern.port)
+                exact[at.pattern.text] = (membership, *by_pattern.find_by_pattern(origin))
             else:
-                trie = patterns.setdefault(at.pattern.scheme, Trie())
-                trie.add(at.pattern.labels[::-1], (at.pattern.port, membership), below=at.pattern.wildcard)
-        anyone = tuple(self._anyone())
-        by_pattern = OriginTable({}, patterns, anyone)
-        return replace(
-            by_pattern, exact={origin: (*own, *(by_pattern.find(origin) or ())) for origin, own in exact.items()}
-        )
+                exact[at.pattern.text] = tuple(sorted((*known, membership), key=_rank))
+        return replace(by_pattern, exact=exact)
 
-    def _all_patterns(self) -> Iterator[PatternAt]:
+    def _patterns(self, *, exact: bool) -> Iterator[PatternAt]:
         for patterns in self._subject.patterns.values():
-            yield from patterns
+            yield from (at for at in patterns if at.pattern.is_exact is exact)
 
     def _anyone(self) -> Iterator[Membership]:
         for name in self._subject.patterns:
@@ -271,9 +289,23 @@ _FORWARD_ALL: Final = Unlisted(Reach.FORWARD, Reach.FORWARD, Reach.FORWARD)
 _OF_TOKENS: Final = (Authenticated, AnyRole, AllRoles, ClaimIs, TokenAge, OriginInClaim)
 
 
+def _membership(at: PatternAt, rank: int) -> Membership:
+    return Membership(rank, at.group.name, at.pattern.text, at.place)
+
+
+def _rank(membership: Membership) -> int:
+    return membership.rank
+
+
 def _is_one_open_read(rules: Iterable[Rule]) -> bool:
     reads = [rule for rule in rules if "GET" in rule.methods or rule.any_method]
     return any(rule.versions is None for rule in reads) and not any(rule.credentials or rule.guards for rule in reads)
+
+
+def _concerns(has_versions: bool, rules: Iterable[Rule], guards: Iterable[Guard]) -> int:  # noqa: FBT001 - one of three facts alike
+    versions = Concern.VERSIONS if has_versions else 0
+    bodies = Concern.BODIES if any(rule.content_types is not None for rule in rules) else 0
+    return int(versions | bodies | (Concern.CALLERS if guards or any(rule.guards for rule in rules) else 0))
 
 
 def _by_origin_group(rules: Iterable[Rule]) -> Mapping[str, tuple[Rule, ...]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum, unique
+from enum import Enum, IntEnum, IntFlag, auto, unique
 from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from cors_authz.fetch.fields import is_forbidden_method, is_token
-from cors_authz.fetch.origin import OPAQUE, parse_origin
+from cors_authz.fetch.origin import OPAQUE, Origin, parse_origin
 from cors_authz.policy.finding import Place
 from cors_authz.policy.pattern import SlotAt
 from cors_authz.policy.trie import Trie
@@ -278,6 +278,26 @@ class Rule:
         return Credential.COOKIE in self.credentials or Credential.MTLS in self.credentials
 
 
+@unique
+class Concern(IntFlag):
+    """What a group may have something to say about; of the others a request need not be asked."""
+
+    VERSIONS = auto()
+    BODIES = auto()
+    CALLERS = auto()
+
+
+EVERY_CONCERN: Final = int(Concern.VERSIONS | Concern.BODIES | Concern.CALLERS)
+
+
+class Surroundings(NamedTuple):
+    """What a policy reads of a request beside its line and its headers: address, certificate, Envoy's metadata."""
+
+    source: bool = True
+    principal: bool = True
+    metadata: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceGroup:
     """A named set of routes, with its guards and its allow rules."""
@@ -309,6 +329,8 @@ class ResourceGroup:
     vary: tuple[str, ...] = ()
     private: bool = False
     """Answers depend on a token, so no shared cache may keep them."""
+    concerns: int = EVERY_CONCERN
+    """The `Concern` of the group and of its rules."""
     owner: str = ""
     contact: str = ""
     description: str = ""
@@ -364,12 +386,14 @@ class OriginTable:
         if origin == OPAQUE:
             return self.anyone
         parsed = parse_origin(origin)
-        if parsed is None:
-            return None
-        trie = self.patterns.get(parsed.scheme)
+        return None if parsed is None else self.find_by_pattern(parsed)
+
+    def find_by_pattern(self, origin: Origin) -> tuple[Membership, ...]:
+        """Find the origin groups that an origin is in by patterns that are not exact, the narrowest first."""
+        trie = self.patterns.get(origin.scheme)
         if trie is None:
             return self.anyone
-        found = (membership for port, membership in trie.find(parsed.labels[::-1]) if port in {"*", parsed.port})
+        found = (membership for port, membership in trie.find(origin.labels[::-1]) if port in {"*", origin.port})
         return (*sorted(found), *self.anyone)
 
 
@@ -414,3 +438,4 @@ class CompiledPolicy:
     tenants: TenantSource | None = None
     public_scheme: str = ""
     shadow: bool = False
+    surroundings: Surroundings = field(default_factory=Surroundings)

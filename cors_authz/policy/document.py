@@ -81,4 +81,5 @@ def _read_source(source: Source) -> tuple[list[Document], list[Finding]]:
 def _finding(file: str, read: Tree, fault: Fault) -> Finding:
     spot = spot_of(read.marks, read.spot, fault.path)
     about = "/".join(str(step) for step in fault.path[:2])
-    return Finding(Place(file, *(key_of(spot) if fault.at_key else value_of(spot))), fault.code, fault.text, about=about)
+    place = Place(file, *(key_of(spot) if fault.at_key else value_of(spot)))
+    return Finding(place, fault.code, fault.text, about=about)

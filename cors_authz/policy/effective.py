@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential, Protocol, Reach, Trust, Unlisted
 from cors_authz.policy.estate import Estate, Named
+from cors_authz.policy.sharing import shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +166,29 @@ def _rule(
     sets = [estate.header_sets[name].model for name in model.header_sets if name in estate.header_sets]
     headers = _names((*model.headers, *(name for s in sets for name in s.request)), protocols, _HEADERS_OF)
     exposed = _names((*model.expose_headers, *(name for s in sets for name in s.expose)), protocols, _EXPOSED_OF)
-    credentials = frozenset(map(Credential, model.credentials))
+    credentials = _credentials(model.credentials)
     methods = _methods(model, protocols)
     ceiling = classes.get(group.model.sensitivity, BUILT_IN_CLASSES["internal"]).max_age
     return EffectiveRule(
         name=f"{group.name}/{model.name or index + 1}",
         index=index,
         model=model,
-        methods=methods - {"*"},
+        methods=shared(methods - {"*"}),
         any_method="*" in methods,
-        headers=frozenset(headers) - {"*"} | ({"authorization"} if Credential.BEARER in credentials else frozenset()),
+        headers=shared(
+            frozenset(headers) - {"*"} | ({"authorization"} if Credential.BEARER in credentials else frozenset())
+        ),
         any_header="*" in headers,
-        exposed=tuple(name for name in headers_in_order(exposed) if name != "*"),
+        exposed=shared(tuple(name for name in headers_in_order(exposed) if name != "*")),
         any_exposed="*" in exposed,
         credentials=credentials,
         max_age=min(estate.max_age, ceiling) if model.max_age is None else model.max_age,
     )
+
+
+@cache
+def _credentials(names: tuple[str, ...]) -> frozenset[Credential]:
+    return frozenset(map(Credential, names))
 
 
 def headers_in_order(names: Iterable[str]) -> tuple[str, ...]:

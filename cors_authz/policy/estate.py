@@ -15,6 +15,7 @@ from cors_authz.policy.shape import Shape
 T = TypeVar("T")
 N = TypeVar("N", bound=Shape)
 
+_NO_DEFAULTS: Final = schema.Defaults.model_construct()
 BUILT_IN_ENVIRONMENTS: Final = {"prod": "prod", "staging": "staging", "dev": "dev"}
 
 
@@ -88,7 +89,7 @@ class Estate:
     @property
     def defaults(self) -> schema.Defaults:
         """What the bundle says for whatever does not say it."""
-        return self.bundle.model.defaults or schema.Defaults.model_construct()
+        return self.bundle.model.defaults or _NO_DEFAULTS
 
     @property
     def max_age(self) -> timedelta:

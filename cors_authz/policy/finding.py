@@ -58,6 +58,14 @@ class PolicyError(Exception):
         self.findings: Sequence[Finding] = tuple(findings)
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
+    def __reduce__(self) -> tuple[type[PolicyError], tuple[Sequence[Finding]]]:
+        """Travel with the findings: an exception would take its text for its argument."""
+        return PolicyError, (self.findings,)
+
+
+class UnknownEnvironmentError(Exception):
+    """An environment that the policy does not declare; the message names those that it does."""
+
 
 def shown(value: str) -> str:
     """Show an author's text on one line of a terminal: cut at 120 characters, without control characters."""

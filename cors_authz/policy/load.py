@@ -12,7 +12,7 @@ from cors_authz.policy.compile import compile_policy
 from cors_authz.policy.compiled import CompiledPolicy
 from cors_authz.policy.document import Source, read_documents
 from cors_authz.policy.estate import Environment, Estate, unite
-from cors_authz.policy.finding import Finding, PolicyError, Severity
+from cors_authz.policy.finding import Finding, PolicyError, Severity, UnknownEnvironmentError
 from cors_authz.policy.lint import bounds, callers, change, classes, origins, routes, rules, versions
 from cors_authz.policy.overlap import Order, order_of
 from cors_authz.policy.subject import Reading, Subject, read_patterns, subject_of
@@ -27,10 +27,6 @@ _RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     *bounds.RULES,
 )
 _UNREADABLE: Final = "CX046"
-
-
-class UnknownEnvironmentError(Exception):
-    """An environment that the policy does not declare; the message names those that it does."""
 
 
 class Loaded(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from string import digits
 from typing import Final
 
 # The ranges that https://wicg.github.io/local-network-access/#ip-address-space-section calls local, and the network
@@ -40,6 +41,9 @@ def is_private_address(host: str) -> bool:
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
+    if not host.endswith(("]", *digits)):
+        # Spares 100,000 names an exception each.
+        return None
     try:
         return IPv6Address(host[1:-1]) if host.startswith("[") else IPv4Address(host)
     except AddressValueError:

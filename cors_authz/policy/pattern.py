@@ -76,7 +76,7 @@ Piece = tuple[str | Slot, ...]
 
 def is_literal(piece: Piece) -> bool:
     """Tell whether a label or segment is text without a slot."""
-    return not any(isinstance(part, Slot) for part in piece)
+    return Slot not in map(type, piece)
 
 
 def written(parts: Iterable[str | Slot]) -> str:
@@ -102,7 +102,8 @@ class OriginPattern:
     @property
     def is_exact(self) -> bool:
         """Whether the pattern is one serialized origin."""
-        return not self.wildcard and self.port != "*" and all(map(is_literal, self.labels))
+        # Braces stand in no name: as text they would have been refused.
+        return not self.wildcard and self.port != "*" and "{" not in self.host
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,15 +36,15 @@ def spans_registrable_domains(pattern: OriginPattern | HostPattern) -> bool:
 
     Spec: https://url.spec.whatwg.org/#host-registrable-domain
     """
-    if is_loopback(pattern.host):
+    if _is_one_name(pattern) or is_loopback(pattern.host):
         return False
     return _is_open(pattern, 2) or next(_open_suffixes(pattern), None) is not None
 
 
 def _open_suffixes(pattern: OriginPattern | HostPattern) -> Iterator[tuple[str, ...]]:
-    labels = _from_right(pattern)
-    if not _is_open(pattern, len(labels) + 1):
+    if _is_one_name(pattern):
         return
+    labels = _from_right(pattern)
     top = labels[0]
     if not is_literal(top):
         # A single label has no suffix above it: names such as `build-{digits}` are of one's own network.
@@ -60,7 +60,7 @@ def _open_suffixes(pattern: OriginPattern | HostPattern) -> Iterator[tuple[str, 
 
 def _rules_near(labels: Sequence[Piece]) -> Iterator[tuple[str, ...]]:
     """Give the rules that may fit: under `com` stand thousands, of which hardly one shares the second label as well."""
-    below = _suffix_list().rules.get(written(labels[0]), {})
+    below = _rules_below(written(labels[0]))
     if len(labels) > 1 and is_literal(labels[1]):
         seconds: Iterable[str] = ("", "*", written(labels[1]))
     else:
@@ -71,6 +71,10 @@ def _rules_near(labels: Sequence[Piece]) -> Iterator[tuple[str, ...]]:
 def _from_right(pattern: OriginPattern | HostPattern) -> tuple[Piece, ...]:
     labels = pattern.labels[::-1]
     return labels[1:] if labels[0] == ("",) else labels
+
+
+def _is_one_name(pattern: OriginPattern | HostPattern) -> bool:
+    return not pattern.wildcard and all(map(is_literal, pattern.labels))
 
 
 def _is_open(pattern: OriginPattern | HostPattern, depth: int) -> bool:
@@ -87,11 +91,10 @@ def _goes_beyond(pattern: OriginPattern | HostPattern, rule: tuple[str, ...]) ->
 
 
 class _SuffixList(NamedTuple):
-    """The public suffix list: its rules, as labels from the right with `*` for any, and the exceptions from them."""
+    """The public suffix list: its rules as it writes them, by their last label; and the exceptions, from the right."""
 
     version: str
-    rules: Mapping[str, Mapping[str, Sequence[tuple[str, ...]]]]
-    """By their first label from the right, then by their second; "" where there is none."""
+    names: Mapping[str, Sequence[str]]
     exceptions: frozenset[tuple[str, ...]]
 
 
@@ -100,23 +103,31 @@ def _suffix_list() -> _SuffixList:
     # Only the package's data is read: its functions answer for one name, a pattern is asked about all rules below it.
     lines = (resources.files("publicsuffixlist") / "public_suffix_list.dat").read_text(encoding="utf-8").splitlines()
     version = next((line.partition("VERSION:")[2].strip() for line in lines if "VERSION:" in line), "unknown")
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("//")]
-    exceptions = frozenset(_rule_labels(name[1:]) for name in names if name.startswith("!"))
-    return _SuffixList(version, _by_labels(name for name in names if not name.startswith("!")), exceptions)
+    by_top: dict[str, list[str]] = {}
+    exceptions: set[tuple[str, ...]] = set()
+    for name in filter(None, map(str.strip, lines)):
+        if name.startswith("!"):
+            exceptions.add(_rule_labels(name[1:]))
+        elif not name.startswith("//"):
+            by_top.setdefault(name.rpartition(".")[2], []).append(name)
+    return _SuffixList(version, {_a_label(top): names for top, names in by_top.items()}, frozenset(exceptions))
 
 
-def _by_labels(names: Iterable[str]) -> Mapping[str, Mapping[str, Sequence[tuple[str, ...]]]]:
-    rules: dict[str, dict[str, list[tuple[str, ...]]]] = {}
-    for labels in map(_rule_labels, names):
+# The list has ten thousand rules, and the patterns of a policy stand under one or two top-level domains.
+@lru_cache(maxsize=16)
+def _rules_below(top: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
+    """Give the rules under a top-level domain, as labels from the right, by the second; "" where there is none."""
+    rules: dict[str, list[tuple[str, ...]]] = {}
+    for labels in map(_rule_labels, _suffix_list().names.get(top, ())):
         # What a rule with a star says of all names below a name, it says of that name as well.
         for rule in (labels, labels[:-1]) if labels[-1] == "*" else (labels,):
-            top, second = (*rule, "")[:2]
-            rules.setdefault(top, {}).setdefault(second, []).append(rule)
+            rules.setdefault("".join(rule[1:2]), []).append(rule)
     return rules
 
 
 def _rule_labels(name: str) -> tuple[str, ...]:
-    return tuple(
-        label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}"
-        for label in reversed(name.split("."))
-    )
+    return tuple(map(_a_label, reversed(name.split("."))))
+
+
+def _a_label(label: str) -> str:
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}"

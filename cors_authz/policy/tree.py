@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -27,37 +26,35 @@ Data = Any
 """A scalar, a tuple, or a dict with text as keys: what the models are validated from."""
 
 Spot = int
-"""Line and column, from 1, of an entry's key and of its value; the entries of lists have no key but the value.
+"""Line and column of an entry's key and of its value; the entries of lists have no key but the value.
 
 One number, as a policy of 100,000 origins has half a million spots: tuples of four took a fifth of all its memory.
 """
 
-_PART_BITS: Final = 21
-"""No line or column has more: a file has at most 2**20 characters."""
-_PART: Final = (1 << _PART_BITS) - 1
+# No line and no column needs more than 21 bits: a file has at most 2**20 characters.
+_KEY_LINE, _KEY_COLUMN, _VALUE_LINE = 63, 42, 21
+_PART: Final = (1 << 21) - 1
 
 
 def key_of(spot: Spot) -> tuple[int, int]:
-    """Give the line and the column of an entry's key."""
-    return spot >> 3 * _PART_BITS, spot >> 2 * _PART_BITS & _PART
+    """Give the line and the column, from 1, of an entry's key."""
+    return (spot >> _KEY_LINE) + 1, (spot >> _KEY_COLUMN & _PART) + 1
 
 
 def value_of(spot: Spot) -> tuple[int, int]:
-    """Give the line and the column of an entry's value."""
-    return spot >> _PART_BITS & _PART, spot & _PART
+    """Give the line and the column, from 1, of an entry's value."""
+    return (spot >> _VALUE_LINE & _PART) + 1, (spot & _PART) + 1
 
 
-_NOTHING: Final[Mapping[str | int, Any]] = MappingProxyType({})
+class Held(NamedTuple):
+    """The spot of an entry that holds a map or a list, and the entries of that."""
+
+    spot: Spot
+    marks: Marks
 
 
-class Marks(NamedTuple):
-    """Where the entries of a map or a list stand; `within` has the maps and lists among them."""
-
-    spots: Mapping[str, Spot] | Sequence[Spot] = ()
-    within: Mapping[str | int, Marks] = _NOTHING
-
-
-_NO_MARKS: Final = Marks()
+Marks = Mapping[str, Spot | Held] | Sequence[Spot | Held]
+"""Where the entries of a map or a list stand."""
 
 
 class Partial(dict[str, Any]):
@@ -77,17 +74,17 @@ def spot_of(marks: Marks, begin: Spot, path: Path) -> Spot:
     """Follow a path as far as it leads. Walked anew each time: a table of 100,000 origins' places would cost more."""
     spot = begin
     for step in path:
-        known = _spot_at(marks.spots, step)
-        if known is None:
+        entry = _entry_of(marks, step)
+        if entry is None:
             break
-        spot, marks = known, marks.within.get(step, _NO_MARKS)
+        spot, marks = entry if isinstance(entry, Held) else (entry, ())
     return spot
 
 
-def _spot_at(spots: Mapping[str, Spot] | Sequence[Spot], step: str | int) -> Spot | None:
-    if isinstance(spots, dict):
-        return spots.get(step)
-    return spots[step] if isinstance(step, int) and 0 <= step < len(spots) else None
+def _entry_of(marks: Marks, step: str | int) -> Spot | Held | None:
+    if isinstance(step, str):
+        return marks.get(step) if isinstance(marks, dict) else None
+    return marks[step] if isinstance(marks, tuple) and 0 <= step < len(marks) else None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -184,7 +181,7 @@ class Reader:
     def _node(self, event: Any, depth: int) -> tuple[Data, Marks]:  # noqa: ANN401 -- events have no common attributes
         kind = type(event)
         if kind is yaml.ScalarEvent or kind is yaml.AliasEvent:
-            return self._scalar(event), _NO_MARKS
+            return self._scalar(event), ()
         if event.tag is not None:
             self._refuse_tag(event)
         if depth == MAX_DEPTH:
@@ -207,36 +204,35 @@ class Reader:
 
     def _list(self, depth: int) -> tuple[Data, Marks]:
         data: list[Data] = []
-        spots: list[Spot] = []
-        within: dict[str | int, Marks] = {}
+        entries: list[Spot | Held] = []
         while (kind := type(event := next(self._events))) is not yaml.SequenceEndEvent:
-            spots.append(_spot(event, event))
+            spot = _spot(event, event)
             if kind is yaml.ScalarEvent:
                 data.append(self._scalar(event))
+                entries.append(spot)
             else:
-                value, within[len(data)] = self._node(event, depth)
+                value, marks = self._node(event, depth)
                 data.append(value)
-        return tuple(data), Marks(tuple(spots), within or _NOTHING)
+                entries.append(Held(spot, marks) if marks else spot)
+        return tuple(data), tuple(entries)
 
     def _map(self, depth: int) -> tuple[Data, Marks]:
         data: dict[str, Data] = {}
-        spots: dict[str, Spot] = {}
-        within: dict[str | int, Marks] = {}
+        entries: dict[str, Spot | Held] = {}
         partial = False
         while type(event := next(self._events)) is not yaml.MappingEndEvent:
             key = self._key(event, depth)
             begin = next(self._events)
             value, marks = self._node(begin, depth)
-            spot = _spot(event, begin)
             if key is None:
                 partial = True
-            elif (first := spots.setdefault(key, spot)) is not spot:
-                self._refuse_double(event, key, first)
+            elif key in data:
+                self._refuse_double(event, key, spot_of(entries, 0, (key,)))
             else:
                 data[key] = value
-                if marks.spots:
-                    within[key] = marks
-        return Partial(data) if partial else data, Marks(spots, within or _NOTHING)
+                spot = _spot(event, begin)
+                entries[key] = Held(spot, marks) if marks else spot
+        return Partial(data) if partial else data, entries
 
     def _key(self, event: Any, depth: int) -> str | None:  # noqa: ANN401 -- see `_node`
         """Read a key as text; None for one that is refused."""
@@ -249,7 +245,10 @@ class Reader:
                 event, "`<<`: merge keys are not read; write the keys out, or give a list a name in headerSets"
             )
             return None
-        return None if self._scalar(event) is Blank.UNREAD else self._shared(event.value)
+        if event.tag is not None:
+            self._refuse_tag(event)
+            return None
+        return self._shared(event.value)
 
     def _refuse_tag(self, event: Any) -> None:  # noqa: ANN401 -- see `_node`
         tag = str(event.tag)
@@ -280,11 +279,9 @@ class Reader:
 
 
 def _spot(key: Any, value: Any) -> Spot:  # noqa: ANN401 -- see `_node`
-    return _packed(key.start_mark) << 2 * _PART_BITS | _packed(value.start_mark)
-
-
-def _packed(mark: Any) -> int:  # noqa: ANN401 -- see `_node`
-    return int(mark.line + 1) << _PART_BITS | int(mark.column + 1)
+    begin, end = key.start_mark, value.start_mark
+    spot: Spot = (begin.line << _KEY_LINE) + (begin.column << _KEY_COLUMN) + (end.line << _VALUE_LINE) + end.column
+    return spot
 
 
 def _problem_of(error: yaml.MarkedYAMLError, text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -15,6 +15,10 @@ class _Slotted(NamedTuple, Generic[T]):
     piece: Piece
     matches: Callable[[str], bool]
     node: _Node[T]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel without the matcher, a closure, which is made again on arrival."""
+        return _slotted, (self.piece, self.node)
 
 
 @dataclass(slots=True)
@@ -44,20 +48,34 @@ class Trie(Generic[T]):
             node = _child(node, piece)
         (node.below if below else node.here).append(value)
 
-    def find(self, names: Sequence[str]) -> Iterator[T]:
+    def find(self, names: Sequence[str]) -> Sequence[T]:
         """Give the values of every pattern that matches all of the names, in no order."""
-        pending = [(self._root, 0)]
+        node = self._root
+        # Most names lead down one branch.
+        for depth, name in enumerate(names):
+            if node.slotted or node.below:
+                return self._search(node, depth, names)
+            child = node.literal.get(name)
+            if child is None:
+                return ()
+            node = child
+        return node.here
+
+    def _search(self, start: _Node[T], depth: int, names: Sequence[str]) -> list[T]:
+        found: list[T] = []
+        pending = [(start, depth)]
         length = len(names)
         while pending:
             node, depth = pending.pop()
             if depth == length:
-                yield from node.here
+                found += node.here
                 continue
-            yield from node.below
+            found += node.below
             name = names[depth]
             if (child := node.literal.get(name)) is not None:
                 pending.append((child, depth + 1))
-            pending.extend((branch.node, depth + 1) for branch in node.slotted if branch.matches(name))
+            pending += [(branch.node, depth + 1) for branch in node.slotted if branch.matches(name)]
+        return found
 
 
 def _child(node: _Node[T], piece: Piece) -> _Node[T]:
@@ -67,5 +85,9 @@ def _child(node: _Node[T], piece: Piece) -> _Node[T]:
         if branch.piece == piece:
             return branch.node
     child: _Node[T] = _Node()
-    node.slotted.append(_Slotted(piece, piece_matcher(piece), child))
+    node.slotted.append(_slotted(piece, child))
     return child
+
+
+def _slotted(piece: Piece, node: _Node[T]) -> _Slotted[T]:
+    return _Slotted(piece, piece_matcher(piece), node)

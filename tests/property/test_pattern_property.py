@@ -17,7 +17,11 @@ from cors_authz.policy.language import Relation, common, language_of, relate, un
 from cors_authz.policy.pattern import HostPattern, OriginPattern, PathTemplate, Problem, Slot, piece_matcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cors_authz.policy.pattern import Piece
+
+    _Pattern = OriginPattern | HostPattern | PathTemplate
 
 modest = settings(max_examples=150, deadline=None)
 
@@ -42,17 +46,14 @@ host_texts = st.builds("{}{}".format, names, st.sampled_from(["", ":7"]))
 
 
 @st.composite
-def patterns(draw: st.DrawFn) -> tuple[OriginPattern | HostPattern | PathTemplate, ...]:
+def patterns(draw: st.DrawFn) -> tuple[_Pattern, ...]:
     """Draw two patterns of one kind."""
-    texts_of_kind, parse = draw(
-        st.sampled_from(
-            [
-                (origin_texts, parse_origin_pattern),
-                (host_texts, parse_host_pattern),
-                (path_texts, parse_path_template),
-            ]
-        )
-    )
+    kinds: list[tuple[st.SearchStrategy[str], Callable[[str], _Pattern | Problem]]] = [
+        (origin_texts, parse_origin_pattern),
+        (host_texts, parse_host_pattern),
+        (path_texts, parse_path_template),
+    ]
+    texts_of_kind, parse = draw(st.sampled_from(kinds))
     found = tuple(parse(draw(texts_of_kind)) for _ in range(2))
     assume(not any(isinstance(one, Problem) for one in found))
     return tuple(one for one in found if not isinstance(one, Problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from cors_authz.policy.grammar.authority import Grammar, Parts, labels_of, take_apart
@@ -42,6 +43,8 @@ _GRAMMAR: Final = Grammar(
 )
 
 
+# Groups share hosts.
+@lru_cache(maxsize=1024)
 def parse_host_pattern(text: str) -> HostPattern | Problem:
     """Read an entry of `hosts`.
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from sys import intern
 from typing import Final
 
 from cors_authz.fetch.origin import parse_origin
-from cors_authz.policy.grammar.authority import LONGEST_NAME, LONGEST_SCHEME, Grammar, Parts, labels_of, take_apart
+from cors_authz.policy.grammar.authority import (
+    LONGEST_NAME,
+    LONGEST_SCHEME,
+    Grammar,
+    Parts,
+    labels_of,
+    take_apart,
+    text_piece,
+)
 from cors_authz.policy.grammar.mends import (
     mended,
     object_to_form,
@@ -23,7 +32,7 @@ from cors_authz.policy.grammar.mends import (
 from cors_authz.policy.grammar.objections import named, object_to_expression, object_to_parts, object_to_several
 from cors_authz.policy.grammar.slots import LABEL_SLOTS
 from cors_authz.policy.locality import is_loopback
-from cors_authz.policy.pattern import OriginPattern, Piece, Problem
+from cors_authz.policy.pattern import OriginPattern, Problem
 
 _GRAMMAR: Final = Grammar(
     noun="an origin",
@@ -59,8 +68,8 @@ def _exact(text: str) -> OriginPattern | None:
         return None
     if len(origin.scheme) > LONGEST_SCHEME or len(origin.host) > LONGEST_NAME:
         return None
-    labels: tuple[Piece, ...] = tuple((label,) for label in origin.labels)
-    return OriginPattern(text, origin.scheme, origin.host, wildcard=False, labels=labels, port=origin.port)
+    labels = tuple(map(text_piece, origin.labels))
+    return OriginPattern(text, intern(origin.scheme), origin.host, wildcard=False, labels=labels, port=origin.port)
 
 
 def _read(text: str) -> OriginPattern | Problem:

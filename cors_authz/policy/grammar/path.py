@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ _PATH_CHARACTERS: Final = frozenset(SEGMENT_CHARACTERS + "/{}")
 _SLOT_NAME: Final = re.compile(r"\{[a-z][A-Za-z0-9]{0,31}\}")
 
 
+# Hosts share paths.
+@lru_cache(maxsize=1024)
 def parse_path_template(text: str) -> PathTemplate | Problem:
     """Read an entry of `paths` into its normal form: unreserved characters decoded, hex digits in upper case.
 

@@ -42,7 +42,7 @@ def credentials_for_strangers(subject: Subject) -> Iterator[Finding]:
 def _strangers(group: Named[schema.OriginGroup], patterns: Iterable[PatternAt]) -> str | None:
     if group.model.any:
         return "any site could act as the user; list the origins"
-    for _, _, pattern in patterns:
+    for pattern in (at.pattern for at in patterns if not at.pattern.is_exact):
         suffix = public_suffix_of_fixed_part(pattern)
         if suffix:
             return f"strangers can register names under `{suffix}` and act as the user; use your own domain"
@@ -58,7 +58,7 @@ def patterns_under_public_suffixes(subject: Subject) -> Iterator[Finding]:
 
     Spec: https://publicsuffix.org/.
     """
-    for at in _patterns(subject):
+    for at in _open_patterns(subject):
         suffix = public_suffix_of_fixed_part(at.pattern)
         if not suffix:
             continue
@@ -211,7 +211,7 @@ def sockets_for_anyone(subject: Subject) -> Iterator[Finding]:
 
 def labels_of_two_slots(subject: Subject) -> Iterator[Finding]:
     """CX040: where one slot ends and the next begins is a guess, and so is who may register the names between."""
-    for at in _patterns(subject):
+    for at in _open_patterns(subject):
         for label in at.pattern.labels:
             if sum(isinstance(part, Slot) for part in label) > _MOST_SLOTS_IN_A_LABEL:
                 written = "".join(part.value if isinstance(part, Slot) else part for part in label)
@@ -224,7 +224,7 @@ def every_sibling(subject: Subject) -> Iterator[Finding]:
 
     Spec: https://url.spec.whatwg.org/#host-registrable-domain.
     """
-    for at in _patterns(subject):
+    for at in _open_patterns(subject):
         if at.pattern.wildcard and _is_registrable(at.pattern):
             domain = at.pattern.host.removeprefix("*.")
             text = f"`{at.pattern.text}` trusts every name under `{domain}`, forgotten ones too; list the origins"
@@ -273,6 +273,11 @@ def trusted_without_contact(subject: Subject) -> Iterator[Finding]:
 
 def _groups(subject: Subject) -> Iterator[Named[schema.OriginGroup]]:
     return (subject.estate.origin_groups[name] for name in subject.patterns)
+
+
+def _open_patterns(subject: Subject) -> Iterator[PatternAt]:
+    """Give the patterns that take more than one origin."""
+    return (at for at in _patterns(subject) if not at.pattern.is_exact)
 
 
 def _patterns(subject: Subject) -> Iterator[PatternAt]:

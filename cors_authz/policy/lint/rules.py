@@ -202,7 +202,8 @@ def long_max_age(subject: Subject) -> Iterator[Finding]:
     bundle = subject.estate.bundle
     yield from _kept_long(subject.estate.defaults.max_age, bundle.place("defaults", "maxAge"), "defaults")
     for at in rules_at(subject):
-        yield from _kept_long(at.model.max_age, at.place("maxAge"), at.group.about)
+        if at.model.max_age is not None:
+            yield from _kept_long(at.model.max_age, at.place("maxAge"), at.group.about)
 
 
 def _kept_long(max_age: timedelta | None, place: Place, about: str) -> Iterator[Finding]:

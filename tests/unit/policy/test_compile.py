@@ -101,3 +101,23 @@ def _keys(text: str) -> list[str]:
         else:
             keys[-1] += letter
     return [key.strip() for key in keys]
+
+
+ORIGINS = """
+originGroups:
+  shops: {origins: ["https://*.shop.example"], trust: high}
+  anyone: {any: true}
+  web: {origins: ["https://web.shop.example"], trust: high}
+  partners: {origins: ["https://web.shop.example"], trust: high}
+resourceGroups: {}
+"""
+
+
+def test_an_exact_origin_is_in_its_groups_then_in_those_of_patterns_then_in_any() -> None:
+    found = compiled(ORIGINS).origins.exact["https://web.shop.example"]
+    assert [(membership.group, membership.pattern) for membership in found] == [
+        ("web", "https://web.shop.example"),
+        ("partners", "https://web.shop.example"),
+        ("shops", "https://*.shop.example"),
+        ("anyone", "any"),
+    ]

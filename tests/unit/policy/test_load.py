@@ -9,8 +9,8 @@ import pytest
 
 from cors_authz.edge.policy_files import read_sources
 from cors_authz.policy.document import Source
-from cors_authz.policy.finding import PolicyError, Severity
-from cors_authz.policy.load import UnknownEnvironmentError, check_policy, load_policy
+from cors_authz.policy.finding import PolicyError, Severity, UnknownEnvironmentError
+from cors_authz.policy.load import check_policy, load_policy
 from tests.deciding import environments_of
 
 REFERENCE = Path(__file__).parents[2] / "policies" / "reference"
