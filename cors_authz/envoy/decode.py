@@ -11,17 +11,20 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, Metadata
 from cors_authz.fetch.request import Request, spoofed_names
+from cors_authz.policy.compiled import Surroundings
 
 # What every name that an upstream could take for ours contains. Looked for in the bytes, so that ordinary requests do
 # not pay for a walk over their headers. Lower case is enough: Envoy lowers the names of all headers but raw ones.
 _SPOOF_MARK: Final = re.compile(b"authz")
+_ALL: Final = Surroundings()
 _NO_METADATA: Final[Mapping[str, Mapping[str, object]]] = {}
 
 
-def decode(raw: bytes) -> Request | None:
+def decode(raw: bytes, surroundings: Surroundings = _ALL) -> Request | None:
     """Read a serialized `envoy.service.auth.v3.CheckRequest`.
 
     `headers` and, with `encode_raw_headers`, `header_map` are read alike; bytes of raw values are taken as Latin-1.
+    What the surroundings leave out is not read.
 
     Returns: the request; None for bytes that are no CheckRequest or hold no HTTP request. Never raises.
     """
@@ -30,24 +33,23 @@ def decode(raw: bytes) -> Request | None:
     except DecodeError:
         return None
     request = attributes.request
-    if not request.HasField("http"):
-        return None
     http = request.http
+    if not http.method and not request.HasField("http"):
+        return None
     headers: Mapping[str, str] = http.headers
     is_suspicious = _SPOOF_MARK.search(raw) is not None
     if not headers and http.HasField("header_map"):
         headers, is_suspicious = _raw_headers(http), True
-    source = attributes.source
     return Request(
         http.method,
         http.scheme,
         http.host,
         http.path,
         headers,
-        source.address.socket_address.address,
-        source.principal,
-        _metadata(attributes.metadata_context) if attributes.HasField("metadata_context") else _NO_METADATA,
-        _metadata(attributes.route_metadata_context) if attributes.HasField("route_metadata_context") else _NO_METADATA,
+        attributes.source.address.socket_address.address if surroundings.source else "",
+        attributes.source.principal if surroundings.principal else "",
+        _metadata(attributes.metadata_context) if surroundings.metadata else _NO_METADATA,
+        _metadata(attributes.route_metadata_context) if surroundings.metadata else _NO_METADATA,
         spoofed_names(headers) if is_suspicious else (),
     )
 

@@ -11,14 +11,23 @@ from cors_authz.pdp.decision import FAULTS, NO_CONTENT, Decision, Objection, Out
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.guards import caller, origin, resource, site
 from cors_authz.pdp.readings import Readings, TokenState
+from cors_authz.policy.compiled import EVERY_CONCERN, Concern
 
 
 class Check(NamedTuple):
-    """One question, under the name by which `explain` lists it, and the kinds of request that are asked it."""
+    """One question, under the name by which `explain` lists it.
+
+    Only these kinds of request are asked it, and only of groups with this concern; None is every group, and no group.
+    """
 
     name: str
     objects: Callable[[Facts, Readings], Objection | None]
     kinds: frozenset[Kind]
+    concern: Concern | None = None
+
+    def is_asked(self, kind: Kind, concerns: int) -> bool:
+        """Tell whether a request of a kind is asked, of a group with these concerns."""
+        return kind in self.kinds and (self.concern is None or bool(self.concern & concerns))
 
 
 _ALL: Final = frozenset(Kind)
@@ -29,7 +38,7 @@ CHECKS: Final = (
     Check("request", resource.object_to_request, _ALL),
     Check("host", resource.object_to_host, _ALL),
     Check("resource group", resource.object_to_missing_group, _ALL),
-    Check("version", resource.object_to_version, _ALL),
+    Check("version", resource.object_to_version, _ALL, Concern.VERSIONS),
     Check("tenant", caller.object_to_tenant, _ALL),
     Check("origin", origin.object_to_malformed_origin, _BY_ORIGIN),
     Check("protocol", resource.object_to_protocol, _ACTUAL),
@@ -38,14 +47,21 @@ CHECKS: Final = (
     Check("read", origin.object_to_read, frozenset({Kind.READ})),
     Check("embed", site.object_to_embed, frozenset({Kind.EMBED})),
     Check("navigation", site.object_to_navigation, frozenset({Kind.NAVIGATION})),
-    Check("retired version", resource.object_to_retired_version, _ACTUAL),
+    Check("retired version", resource.object_to_retired_version, _ACTUAL, Concern.VERSIONS),
     Check("browser proof", site.object_to_missing_browser_proof, frozenset({Kind.NOT_A_BROWSER})),
-    Check("content type", resource.object_to_content_type, frozenset({Kind.CROSS_ORIGIN})),
-    Check("guards", caller.object_to_caller, _ALL),
+    Check("content type", resource.object_to_content_type, frozenset({Kind.CROSS_ORIGIN}), Concern.BODIES),
+    Check("guards", caller.object_to_caller, _ALL, Concern.CALLERS),
 )
 """In this order; the first objection answers. An origin that is not listed never gets beyond its own checks."""
 
-_OBJECTIONS: Final = {kind: tuple(check.objects for check in CHECKS if kind in check.kinds) for kind in Kind}
+_OBJECTIONS: Final = {
+    kind: tuple(
+        tuple(check.objects for check in CHECKS if check.is_asked(kind, concerns))
+        for concerns in range(EVERY_CONCERN + 1)
+    )
+    for kind in Kind
+}
+"""What to ask, by the kind of the request and the concerns of its group."""
 
 _ALLOWED: Final = {
     Kind.SAME_ORIGIN: Reason.SAME_ORIGIN,
@@ -63,7 +79,8 @@ def decide(facts: Facts, readings: Readings) -> Decision:
     Returns: the decision, whatever the request is: the first objection as a refusal, else what the request may do.
     Never raises.
     """
-    for objects in _OBJECTIONS[facts.kind]:
+    group = facts.group
+    for objects in _OBJECTIONS[facts.kind][group.concerns if group else 0]:
         objection = objects(facts, readings)
         if objection is not None:
             return refuse(objection, facts, readings.now)

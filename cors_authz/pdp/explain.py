@@ -62,7 +62,8 @@ def _ask_all(facts: Facts, readings: Readings) -> tuple[tuple[Step, ...], Object
         if first is not None:
             steps.append(unasked(check, first[0]))
             continue
-        objection = check.objects(facts, readings) if facts.kind in check.kinds else None
+        asked = check.is_asked(facts.kind, facts.group.concerns if facts.group else 0)
+        objection = check.objects(facts, readings) if asked else None
         steps.append(step_of(check, objection, facts, readings))
         first = (check, objection) if objection is not None else None
     return tuple(steps), first[1] if first else None

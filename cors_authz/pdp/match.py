@@ -42,13 +42,7 @@ class _Version(NamedTuple):
     known: bool
 
 
-class _Standings(NamedTuple):
-    listed: Standing | None
-    deciding: Standing | None
-
-
 _BY_ORIGIN: Final = frozenset({Kind.CROSS_ORIGIN, Kind.PREFLIGHT})
-_NO_STANDING: Final = _Standings(None, None)
 _NO_VERSION: Final = _Version("", known=True)
 _UNKNOWN_VERSION: Final = _Version("", known=False)
 
@@ -61,7 +55,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     scheme = policy.public_scheme or request.scheme
     place = _place_of(request.host, scheme) if len(request.host) <= MAX_AUTHORITY_CHARACTERS else _NOWHERE
     target = read_target(request.target)
-    preflight = is_preflight(request)
+    preflight = request.method == "OPTIONS" and is_preflight(request)
     sent = request.headers["access-control-request-method"] if preflight else request.method
     override = overriding_method(request, target.query if target else "")
     method = _effective_method(sent, override) if override != "" else sent
@@ -75,7 +69,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     memberships = policy.origins.find(origin) if origin and kind in _BY_ORIGIN else ()
     # With an override, an upstream may run the one or the other.
     methods = () if method is None else (sent,) if method == sent else (method, sent)
-    listed, standing = _standings(route, memberships, methods, version) if memberships else _NO_STANDING
+    listed, standing = _standings(route, memberships, methods, version) if memberships else (None, None)
     group, rule = route.group if route else None, standing.rule if standing else None
     return Facts(
         policy,
@@ -159,17 +153,20 @@ def _route_of(hosts: Iterable[HostRoutes], target: Target | None, method: str) -
 def _hosts_of(table: RouteTable, place: _Place) -> Sequence[HostRoutes]:
     if place.authority is None:
         return ()
-    hosts = table.exact.get(place.authority.host)
+    hosts: Sequence[HostRoutes] | None = table.exact.get(place.authority.host)
     if hosts is None:
         hosts = table.patterns.find(place.authority.labels[::-1])
+    if len(hosts) == 1 and not hosts[0].port:
+        return hosts
     return [host for host in hosts if not host.port or host.port == place.port]
 
 
 def _standings(
     route: Route | None, memberships: Iterable[Membership], methods: Sequence[str], version: _Version
-) -> _Standings:
+) -> tuple[Standing | None, Standing | None]:
+    """Find the narrowest rule that has the origin at all, and the one that decides."""
     if route is None:
-        return _NO_STANDING
+        return None, None
     rules_of, named = route.group.rules_of, version.name if version.known else None
     listed: Standing | None = None
     for membership in memberships:
@@ -177,8 +174,8 @@ def _standings(
             standing = Standing(rule, membership)
             listed = listed or standing
             if methods and rule.admits(methods[0], named) and (len(methods) == 1 or rule.admits(methods[1], named)):
-                return _Standings(listed, standing)
-    return _Standings(listed, None)
+                return listed, standing
+    return listed, None
 
 
 def protocol_of(request: Request, target: Target | None) -> Protocol:

@@ -30,7 +30,7 @@ def object_to_request(facts: Facts, _readings: Readings) -> Objection | None:
 
 def _is_method(method: str) -> bool:
     # Methods are case-sensitive, yet many upstreams run `post` as POST: it must not pass for another method.
-    return is_token(method) and (method in _METHODS or method.upper() not in _METHODS)
+    return method in _METHODS or (is_token(method) and method.upper() not in _METHODS)
 
 
 def object_to_host(facts: Facts, _readings: Readings) -> Objection | None:
