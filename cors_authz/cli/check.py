@@ -17,8 +17,8 @@ from cors_authz import __version__
 from cors_authz.cli.policy_option import INVALID_POLICY, sources_at
 from cors_authz.edge.clock import now
 from cors_authz.edge.collector import collector_at_rest
-from cors_authz.policy.finding import Finding, Severity
-from cors_authz.policy.load import UnknownEnvironmentError, check_policy
+from cors_authz.policy.finding import Finding, Severity, UnknownEnvironmentError
+from cors_authz.policy.load import check_policy
 
 _SHOWN: Final = {"error": 1, "warning": 2, "info": 3}
 _RANK: Final = {Severity.ERROR: 1, Severity.WARNING: 2, Severity.INFO: 3}

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import click
 
 from cors_authz.edge.clock import now
 from cors_authz.edge.collector import collector_at_rest
 from cors_authz.edge.policy_files import PolicyFilesError, read_sources
-from cors_authz.policy.document import Source
-from cors_authz.policy.finding import PolicyError
-from cors_authz.policy.load import Loaded, UnknownEnvironmentError, load_policy
+from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
+
+if TYPE_CHECKING:
+    # `serve` compiles in a child process, and is to stay without all that reading a policy takes.
+    from cors_authz.policy.document import Source
+    from cors_authz.policy.load import Loaded
 
 INVALID_POLICY: Final = 3
 
@@ -49,6 +52,8 @@ def sources_at(path: Path) -> tuple[Source, ...]:
 
 def loaded_from(path: Path, environment: str) -> Loaded:
     """Load a policy, or end with every error of it on standard error (exit 3)."""
+    from cors_authz.policy.load import load_policy
+
     try:
         with collector_at_rest():
             return load_policy(sources_at(path), environment, now())

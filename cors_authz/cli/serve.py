@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cors_authz.cli.policy_option import environment_option, policy_option, refuse
+from cors_authz.edge.cores import usable_cores
+from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.logs import log_to_stderr
 from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.run import run
-from cors_authz.edge.server import ServerError
-from cors_authz.edge.settings import Settings, SettingsError
-from cors_authz.policy.finding import PolicyError
-from cors_authz.policy.load import UnknownEnvironmentError
+from cors_authz.edge.settings import MAX_WORKERS, NO_AUDIT, Settings, SettingsError, tls_of
+from cors_authz.edge.transport.interface import Bounds, TransportChoice, TransportError, TransportOptions
+from cors_authz.edge.workers.supervisor import WorkersError
+from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
+
+_pem = click.Path(path_type=Path)
+
+
+class _Workers(click.ParamType[int]):
+    """A number, or `auto` for the cores that the process may use."""
+
+    name = "number|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
+        """Count them."""
+        return min(usable_cores(), MAX_WORKERS) if value == "auto" else click.INT.convert(value, param, ctx)
 
 
 @click.command()
@@ -25,7 +40,25 @@ from cors_authz.policy.load import UnknownEnvironmentError
     show_default=True,
     envvar="CORS_AUTHZ_LISTEN",
     show_envvar=True,
-    help="host:port or unix:/path.",
+    help="host:port or unix:/path. Several workers take the ports from it on, or /path-0, /path-1 and so on.",
+)
+@click.option(
+    "--workers",
+    type=_Workers(),
+    default=1,
+    show_default=True,
+    envvar="CORS_AUTHZ_WORKERS",
+    show_envvar=True,
+    help="How many processes serve, each at an endpoint of its own; auto is one for each core.",
+)
+@click.option(
+    "--transport",
+    type=click.Choice([choice.value for choice in TransportChoice]),
+    default=TransportChoice.AUTO.value,
+    show_default=True,
+    envvar="CORS_AUTHZ_TRANSPORT",
+    show_envvar=True,
+    help="auto takes the fast completion queue where it works, and gRPC's own server elsewhere.",
 )
 @click.option(
     "--threads",
@@ -34,7 +67,46 @@ from cors_authz.policy.load import UnknownEnvironmentError
     show_default=True,
     envvar="CORS_AUTHZ_THREADS",
     show_envvar=True,
-    help="How many checks are answered at once.",
+    help="How many checks grpc-server answers at once; the completion queue answers one after the other.",
+)
+@click.option(
+    "--max-concurrent",
+    type=click.IntRange(1, 100_000),
+    default=Bounds().concurrent,
+    show_default=True,
+    envvar="CORS_AUTHZ_MAX_CONCURRENT",
+    show_envvar=True,
+    help="How many calls may be under way in a worker; more are answered RESOURCE_EXHAUSTED at once.",
+)
+@click.option(
+    "--tls-cert",
+    type=_pem,
+    envvar="CORS_AUTHZ_TLS_CERT",
+    show_envvar=True,
+    help="The certificate chain to serve with (PEM); a rotated file is picked up.",
+)
+@click.option("--tls-key", type=_pem, envvar="CORS_AUTHZ_TLS_KEY", show_envvar=True, help="Its private key (PEM).")
+@click.option(
+    "--tls-client-ca",
+    type=_pem,
+    envvar="CORS_AUTHZ_TLS_CLIENT_CA",
+    show_envvar=True,
+    help="Who signs the certificates of callers (PEM); then every caller must show one.",
+)
+@click.option(
+    "--grpc-experiments",
+    envvar="CORS_AUTHZ_GRPC_EXPERIMENTS",
+    show_envvar=True,
+    help="GRPC_EXPERIMENTS of the serving processes; by default what is fastest on their cores.",
+)
+@click.option(
+    "--audit",
+    metavar="PATH|-|off",
+    default=NO_AUDIT,
+    show_default=True,
+    envvar="CORS_AUTHZ_AUDIT",
+    show_envvar=True,
+    help="Where each decision is written as a line of JSON; - is standard output.",
 )
 @click.option(
     "--drain-seconds",
@@ -70,14 +142,24 @@ from cors_authz.policy.load import UnknownEnvironmentError
     envvar="CORS_AUTHZ_LOG_FORMAT",
     show_envvar=True,
 )
-def serve(policy_path: Path, environment: str, log_level: str, log_format: str, **how: object) -> None:
+def serve(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     """Answer Envoy's checks until SIGTERM, by the policy at --policy, which is watched and swapped when it changes."""
-    log_to_stderr(log_level, log_format)
+    log_to_stderr(how["log_level"], how["log_format"])
     try:
-        run(Settings(policy=policy_path, environment=environment, **how))  # type: ignore[arg-type] # click checked them
+        run(_settings(how))
     except (SettingsError, PolicyFilesError, UnknownEnvironmentError) as error:
         raise click.UsageError(str(error)) from error
     except PolicyError as error:
         refuse(error)
-    except ServerError as error:
+    except (GenerationError, TransportError, WorkersError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _settings(how: dict[str, Any]) -> Settings:
+    transport = TransportOptions(
+        choice=TransportChoice(how.pop("transport")),
+        tls=tls_of(how.pop("tls_cert"), how.pop("tls_key"), how.pop("tls_client_ca")),
+        bounds=Bounds(concurrent=how.pop("max_concurrent")),
+        threads=how.pop("threads"),
+    )
+    return Settings(policy=how.pop("policy_path"), transport=transport, **how)

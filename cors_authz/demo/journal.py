@@ -22,7 +22,7 @@ class Journal:
         self._lock = Lock()
         self._tell: Callable[[Decision, str], None] = lambda _decision, _id: None
 
-    def record(self, decision: Decision, decision_id: str) -> None:
+    def record(self, decision: Decision, decision_id: str, _seconds: float) -> None:
         """Remember a decision, and tell the listener of it."""
         with self._lock:
             self._decisions[decision_id] = decision

@@ -17,11 +17,14 @@ from cors_authz.demo.envoy_process import EnvoyProcess, find_envoy
 from cors_authz.demo.identity import Issuer
 from cors_authz.demo.journal import Journal
 from cors_authz.demo.tour import Guide
-from cors_authz.edge.clock import monotonic_seconds, new_decision_id, now_seconds
+from cors_authz.edge.clock import monotonic_seconds, new_decision_id, now_seconds, timer_seconds
+from cors_authz.edge.generations import Generations
 from cors_authz.edge.jwks import KeysError, KeySources
 from cors_authz.edge.policy_store import PolicyStore
-from cors_authz.edge.server import Health, Server
 from cors_authz.edge.service import CheckService
+from cors_authz.edge.transport.choose import open_transport
+from cors_authz.edge.transport.health import Health
+from cors_authz.edge.transport.interface import TransportOptions
 from cors_authz.envoy.bootstrap import Address, bootstrap
 
 ENVIRONMENT: Final = "dev"
@@ -29,7 +32,6 @@ KEY_FILE: Final = "/run/cors-authz-demo/jwks.json"
 """What the shipped policy calls the file of the issuer's keys; the demo's copy names the file that it writes."""
 
 _LOOPBACK: Final = "127.0.0.1"
-_THREADS: Final = 4
 _GRACE_SECONDS: Final = 1.0
 
 
@@ -77,7 +79,7 @@ def open_stage(ports: Ports, on_reload: Callable[[bool], None]) -> Iterator[Stag
 
     Raises:
         StageError: a port is not to be had, or there is no Envoy.
-        EnvoyError, ServerError: Envoy or the service does not start.
+        EnvoyError, TransportError: Envoy or the service does not start.
     """
     binary = find_envoy()
     if binary is None:
@@ -129,14 +131,16 @@ def _service(policy: Path, port: int, journal: Journal, on_reload: Callable[[boo
     with ExitStack() as running:
         keys = KeySources(_fetch_nothing, monotonic_seconds)
         running.callback(keys.stop)
-        store = PolicyStore(policy, ENVIRONMENT, keys, on_reload)
-        store.start()
-        running.callback(store.stop)
-        service = CheckService(lambda: store.active, now_seconds, new_decision_id, journal.record)
-        server = Server(service.check, Health(), _THREADS)
-        address = server.listen(f"{_LOOPBACK}:{port}")
+        store = PolicyStore(keys)
+        generations = Generations(policy, ENVIRONMENT, store.put_in_force, on_reload)
+        running.callback(generations.stop)
+        generations.first()
+        generations.start()
+        service = CheckService(lambda: store.active, now_seconds, timer_seconds, new_decision_id, journal.record)
+        transport = open_transport(service.check, Health(), now_seconds, TransportOptions())
+        address = transport.listen(f"{_LOOPBACK}:{port}")
         # Envoy, its only client, has ended by then: there is nobody to give notice to.
-        running.callback(server.drain, 0.0, _GRACE_SECONDS, Event().wait)
+        running.callback(transport.drain, 0.0, _GRACE_SECONDS, Event().wait)
         yield Address.parse(address)
 
 

@@ -13,7 +13,8 @@ def collector_at_rest() -> Iterator[None]:
 
     Of ten thousand groups and a hundred thousand origins come millions of objects, none of which refers back. To walk
     them over and over more than doubles the time of loading; to walk them once more later stops every thread for
-    seconds. What is no longer referred to is freed all the same.
+    seconds. What is no longer referred to is freed all the same. What other threads leave in circles meanwhile is kept
+    for good: checks leave none.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -9,7 +9,15 @@ import orjson
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as one line of JSON."""
+    """Writes a record as one line of JSON.
+
+    Args:
+        worker: the number of the worker that writes, where there are several.
+    """
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line, without its end."""
@@ -17,6 +25,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
+            **self._worker,
             "message": _carried(record.getMessage()),
         }
         if record.exc_info:
@@ -29,16 +38,18 @@ def _carried(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def log_to_stderr(level: str, form: str) -> None:
+def log_to_stderr(level: str, form: str, worker: int | None = None) -> None:
     """Send the log to standard error.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         form: `text` or `json`.
+        worker: the number of the worker that writes, where there are several.
     """
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    who = "" if worker is None else f"worker {worker} "
+    text = logging.Formatter(f"%(asctime)s {who}%(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter(worker) if form == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # It tells of every change beside the policy's files, and the store tells of the changes that matter.
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cors_authz.policy.document import Source
-from cors_authz.policy.tree import MAX_FILE_BYTES
+if TYPE_CHECKING:
+    # Who watches the files does not read them, and is to stay without all that reading takes.
+    from cors_authz.policy.document import Source
 
 MAX_FILES: Final = 10_000
 
@@ -30,6 +31,8 @@ def read_sources(path: Path) -> tuple[Source, ...]:
 
     Raises: PolicyFilesError if there is nothing to read, it cannot be read, or a `.yml` file would be passed over.
     """
+    from cors_authz.policy.document import Source
+
     files = policy_files(path)
     base = path.parent if files == (path,) else path
     return tuple(Source(file.relative_to(base).as_posix(), _read(file)) for file in files)
@@ -107,6 +110,8 @@ def _fingerprint(file: Path) -> tuple[str, int, int, int]:
 
 
 def _read(file: Path) -> bytes:
+    from cors_authz.policy.tree import MAX_FILE_BYTES
+
     if file.exists() and not file.is_file():
         # To open a pipe would wait for whoever writes to it.
         raise PolicyFilesError(f"`{file}` is no regular file; a policy is read from files alone")

@@ -1,132 +1,117 @@
-"""The policy that is in force: loaded, watched, and swapped as one reference once a new version has no errors."""
+"""The policy in force in this process: put together beside the checks, swapped as one reference, freed in parts."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from threading import Event, Thread
-from typing import Final
+from threading import Thread
+from typing import Final, NamedTuple
+from weakref import ReferenceType, ref
 
-from watchfiles import watch
-
-from cors_authz.edge.clock import now
 from cors_authz.edge.collector import collector_at_rest
+from cors_authz.edge.generation import Generation
 from cors_authz.edge.jwks import KeySources
-from cors_authz.edge.policy_files import PolicyFilesError, fingerprint, read_sources
+from cors_authz.edge.parts import PAUSE_SECONDS, Assembled, Held, put_together
 from cors_authz.edge.tokens import TokenReader
 from cors_authz.envoy.encode import Encoder
 from cors_authz.policy.compiled import CompiledPolicy
-from cors_authz.policy.finding import Finding, PolicyError
-from cors_authz.policy.load import UnknownEnvironmentError, load_policy
 
 _log = logging.getLogger(__name__)
 
-_DEBOUNCE_MILLISECONDS: Final = 50
-_POLL_MILLISECONDS: Final = 1000
-_STOP_SECONDS: Final = 1.0
+_LONGEST_CHECKS: Final = 1000
+"""For so many pauses the checks under the former policy are waited for: they take a fraction of one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ActivePolicy:
-    """A policy in force with what belongs to it alone: its encoded answers and its memory of verified tokens."""
+    """A policy in force with what belongs to it: its encoded answers and its memory of verified tokens."""
 
     policy: CompiledPolicy
     encoder: Encoder
     tokens: TokenReader
-    findings: tuple[Finding, ...] = ()
+
+
+class Prepared(NamedTuple):
+    """A policy that is ready to be swapped in."""
+
+    active: ActivePolicy
+    held: Held
 
 
 class PolicyStore:
     """Holds the policy in force, and replaces it while checks go on.
 
+    `active` is there once a first policy was swapped in. One thread prepares and swaps; any may read `active`.
+
     Args:
-        path: the policy's file or directory.
-        environment: where the service runs.
         keys: the sources of the issuers' keys.
-        on_reload: told after each attempt whether the newest version is the one in force.
+        sleep: waits for so many seconds, while other threads run.
     """
 
-    def __init__(
-        self, path: Path, environment: str, keys: KeySources, on_reload: Callable[[bool], None] = lambda _: None
-    ) -> None:
-        self._path = path.absolute()
-        self._environment = environment
+    active: ActivePolicy
+
+    def __init__(self, keys: KeySources, sleep: Callable[[float], object] = time.sleep) -> None:
         self._keys = keys
-        self._on_reload = on_reload
-        self._seen = fingerprint(self._path)
-        self._stop = Event()
-        self._thread = Thread(target=self._watch, name="policy watcher", daemon=True)
-        self.active = self._load()
+        self._sleep = sleep
+        self._held: Held | None = None
+        self._freeing: Thread | None = None
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
+    def put_in_force(self, generation: Generation) -> None:
+        """Prepare a version of the policy and swap it in.
 
-    def stop(self) -> None:
-        """Watch no longer. The policy in force stays; a load that is under way is not waited for."""
-        self._stop.set()
-        self._thread.join(_STOP_SECONDS)
-
-    def reload(self) -> bool:
-        """Load the policy anew, and put it in force if it has no errors.
-
-        Returns: whether it was put in force; if not, the log says why and the last good one stays.
+        Raises: PartsError if it cannot be put together; the last one stays in force then.
         """
-        try:
-            loaded = self._load()
-        except (PolicyError, PolicyFilesError, UnknownEnvironmentError) as error:
-            _log.error("the new policy is refused, revision %s stays in force:\n%s", self.active.policy.revision, error)
-            return False
-        except Exception:  # noqa: BLE001 - what is logged in full is not hidden
-            # A fault of ours refuses the version like a mistake of its author, or health would go on to praise it.
-            _log.exception("the new policy cannot be loaded, revision %s stays in force", self.active.policy.revision)
-            return False
-        self.active = loaded
-        self._keys.keep_only(loaded.policy.providers.values())
-        _log.info("policy %s is in force, revision %s", loaded.policy.name, loaded.policy.revision)
-        return True
+        self.swap(self.prepare(generation.parts))
 
-    def _load(self) -> ActivePolicy:
+    def prepare(self, parts: Iterable[bytes]) -> Prepared:
+        """Put a version of the policy together, with pauses as soon as there are checks to let through.
+
+        Args:
+            parts: `Generation.parts`, from the process that compiled them.
+
+        Raises: PartsError if it cannot be put together.
+        """
+        if self._freeing:
+            # Never three at once.
+            self._freeing.join()
         with collector_at_rest():
-            loaded = load_policy(read_sources(self._path), self._environment, now())
-        providers = loaded.policy.providers
-        tokens = TokenReader(providers, self._keys.of(providers.values()))
-        return ActivePolicy(loaded.policy, Encoder(loaded.policy), tokens, loaded.findings)
+            assembled = put_together(parts, self._pause if self._held else _go_on)
+        return Prepared(self._activated(assembled), assembled.held)
 
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._follow_changes()
-            except Exception:  # noqa: BLE001 - whatever it is, the policy must stay watched
-                _log.exception("the policy watcher failed; it starts anew")
-                self._stop.wait(_POLL_MILLISECONDS / 1000)
+    def swap(self, prepared: Prepared) -> None:
+        """Put what was prepared in force, and begin to free what was."""
+        former, held = (ref(self.active), self._held) if self._held else (None, None)
+        self.active, self._held = prepared
+        policy = prepared.active.policy
+        self._keys.keep_only(policy.providers.values())
+        if former and held:
+            _log.info("policy %s is in force, revision %s", policy.name, policy.revision)
+            self._freeing = Thread(target=self._free, args=(former, held), name="former policy", daemon=True)
+            self._freeing.start()
 
-    def _follow_changes(self) -> None:
-        # The directory, never the file: an atomic replacement gives the file a new inode, which nobody watches then.
-        folder = self._path if self._path.is_dir() else self._path.parent
-        if not folder.is_dir():
-            self._notice()
-            self._stop.wait(_POLL_MILLISECONDS / 1000)
-            return
-        for _ in watch(
-            folder,
-            # A file's neighbours may be a whole file system.
-            recursive=self._path.is_dir(),
-            debounce=_DEBOUNCE_MILLISECONDS,
-            rust_timeout=_POLL_MILLISECONDS,
-            yield_on_timeout=True,
-            stop_event=self._stop,
-            raise_interrupt=False,
-        ):
-            self._notice()
-            if not folder.is_dir():
-                return
+    def _activated(self, assembled: Assembled) -> ActivePolicy:
+        policy: CompiledPolicy = assembled.value
+        return ActivePolicy(policy, Encoder(policy), self._tokens(policy))
 
-    def _notice(self) -> None:
-        # Events only wake; what decides is whether a file differs, so that lost and spurious events do no harm.
-        seen = fingerprint(self._path)
-        if seen != self._seen:
-            self._seen = seen
-            self._on_reload(self.reload())
+    def _tokens(self, policy: CompiledPolicy) -> TokenReader:
+        # The verdict on a token follows from the rules of its provider: under the same ones it stands.
+        if self._held and self.active.policy.providers == policy.providers:
+            return self.active.tokens
+        return TokenReader(policy.providers, self._keys.of(policy.providers.values()))
+
+    def _free(self, former: ReferenceType[ActivePolicy], held: Held) -> None:
+        # A check that still goes on keeps all of it alive, and would free it in one go at its end.
+        for _ in range(_LONGEST_CHECKS):
+            if former() is None:
+                break
+            self._pause()
+        held.free(self._pause)
+
+    def _pause(self) -> None:
+        self._sleep(PAUSE_SECONDS)
+
+
+def _go_on() -> None:
+    """Do not pause: nobody is served yet."""

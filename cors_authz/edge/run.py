@@ -1,62 +1,32 @@
-"""The service from start to end: load, listen, watch, drain."""
+"""The service from start to end, as one process or as several."""
 
 from __future__ import annotations
 
 import logging
-import signal
-from threading import Event
-from types import FrameType
+import os
 
-import urllib3
-
-from cors_authz.edge.clock import monotonic_seconds, new_decision_id, now_seconds
-from cors_authz.edge.jwks import HttpsFetch, KeySources
-from cors_authz.edge.policy_store import PolicyStore
-from cors_authz.edge.server import POLICY, Health, Server
-from cors_authz.edge.service import CheckService
+from cors_authz.edge.alone import serve_alone
+from cors_authz.edge.cores import usable_cores
 from cors_authz.edge.settings import Settings
-from cors_authz.pdp.decision import Decision
+from cors_authz.edge.transport.experiments import experiments
+from cors_authz.edge.workers.supervise import supervise
 
 _log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain. To be called before `grpc` is imported, and in the main thread.
 
-    Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, ServerError before anything is served.
+    Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, GenerationError, TransportError or WorkersError
+        before anything is served; WorkersError, too, once no worker can be kept up.
     """
-    keys = KeySources(HttpsFetch(urllib3.PoolManager(), monotonic_seconds), monotonic_seconds)
-    health = Health()
-    store = PolicyStore(
-        settings.policy, settings.environment, keys, lambda in_force: health.say(POLICY, serving=in_force)
-    )
-    health.say(POLICY, serving=True)
-    service = CheckService(lambda: store.active, now_seconds, new_decision_id, _log_decision)
-    server = Server(service.check, health, settings.threads)
-    ended = _ended_by_signal()
-    address = server.listen(settings.listen)
-    store.start()
-    for finding in store.active.findings:
-        _log.warning("%s", finding)
-    policy = store.active.policy
-    _log.info("policy %s, revision %s, decides on %s as %s", policy.name, policy.revision, address, policy.environment)
-    ended.wait()
-    _log.info("draining: NOT_SERVING for %s s, then what is under way", settings.drain_seconds)
-    server.drain(settings.drain_seconds, settings.grace_seconds, Event().wait)
-    store.stop()
-    keys.stop()
-
-
-def _ended_by_signal() -> Event:
-    ended = Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    return ended
-
-
-def _log_decision(decision: Decision, decision_id: str) -> None:
-    _log.debug("%s %s %s", decision_id, decision.outcome.value, decision.reason.value)
+    cores = usable_cores()
+    if settings.workers > cores:
+        _log.warning("%d workers share %d cores; `--workers auto` starts one for each", settings.workers, cores)
+    if settings.grpc_experiments is not None:
+        os.environ["GRPC_EXPERIMENTS"] = settings.grpc_experiments
+    os.environ.update(experiments(max(1, cores // settings.workers), os.environ))
+    if settings.workers == 1:
+        serve_alone(settings)
+    else:
+        supervise(settings)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from cors_authz.edge.policy_store import ActivePolicy
+from cors_authz.edge.tokens import TokenReader
+from cors_authz.edge.transport.interface import Metadata
 from cors_authz.envoy.decode import decode
 from cors_authz.envoy.encode import Encoder
 from cors_authz.pdp.decide import decide, refuse_unread
 from cors_authz.pdp.decision import Decision, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.match import match
-from cors_authz.pdp.readings import Readings
+from cors_authz.pdp.readings import Readings, TokenReading
 
 _log = logging.getLogger(__name__)
 
@@ -23,25 +26,30 @@ class CheckService:
     Args:
         active: gives the policy in force.
         clock: gives the time in seconds since the epoch.
+        timer: gives seconds from an arbitrary beginning.
         new_id: draws the id of a decision, 32 characters of `[0-9a-f]`; must not raise.
-        observe: is told each decision and its id once the answer is made; what it raises is logged and goes no further.
+        observe: is told each decision, its id and the seconds that it took, once the answer is made; what it raises is
+            logged and goes no further.
     """
 
     def __init__(
         self,
         active: Callable[[], ActivePolicy],
         clock: Callable[[], float],
+        timer: Callable[[], float],
         new_id: Callable[[], str],
-        observe: Callable[[Decision, str], None],
+        observe: Callable[[Decision, str, float], None],
     ) -> None:
         self._active = active
         self._clock = clock
+        self._timer = timer
         self._new_id = new_id
         self._observe = observe
         self._faults = Encoder(None)
 
-    def check(self, raw: bytes) -> bytes:
+    def check(self, raw: bytes, _metadata: Metadata) -> bytes:
         """Answer one CheckRequest. Never raises: a fault of ours is an answer that refuses."""
+        began = self._timer()
         decision_id = self._new_id()
         try:
             active = self._active()
@@ -51,23 +59,24 @@ class CheckService:
             _log.exception("decision %s failed", decision_id)
             decision = refuse_unread(Reason.INTERNAL_ERROR)
             answer = self._faults.encode(decision, decision_id)
-        self._tell(decision, decision_id)
+        try:
+            self._observe(decision, decision_id, self._timer() - began)
+        except Exception:  # noqa: BLE001 - a record that fails does not undo a decision
+            _log.exception("decision %s was made, and could not be recorded", decision_id)
         return answer
 
     def _decide(self, active: ActivePolicy, raw: bytes) -> Decision:
-        request = decode(raw)
+        request = decode(raw, active.policy.surroundings)
         if request is None:
             return refuse_unread(Reason.REQUEST_MALFORMED)
-        facts = match(request, active.policy)
-        return decide(facts, self._readings(active, facts))
+        facts, now = match(request, active.policy), self._clock()
+        tokens = _tokens(active.tokens, facts, now) if facts.needs else _NO_TOKENS
+        return decide(facts, Readings(now, tokens))
 
-    def _readings(self, active: ActivePolicy, facts: Facts) -> Readings:
-        now, request = self._clock(), facts.request
-        tokens = {name: active.tokens.read(name, request.headers, request.metadata, now) for name in facts.needs}
-        return Readings(now, tokens)
 
-    def _tell(self, decision: Decision, decision_id: str) -> None:
-        try:
-            self._observe(decision, decision_id)
-        except Exception:  # noqa: BLE001 - a record that fails does not undo a decision
-            _log.exception("decision %s was made, and could not be recorded", decision_id)
+_NO_TOKENS: Final[Mapping[str, TokenReading]] = {}
+
+
+def _tokens(reader: TokenReader, facts: Facts, now: float) -> Mapping[str, TokenReading]:
+    request = facts.request
+    return {name: reader.read(name, request.headers, request.metadata, now) for name in facts.needs}

@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from typing import Final
+
+from cors_authz.edge.transport.interface import Tls, TransportOptions
+
+MAX_WORKERS: Final = 128
+"""More than any machine has use for; each takes tens of megabytes."""
+
+NO_AUDIT: Final = "off"
+
+_UNIX: Final = "unix:"
+_LAST_PORT: Final = 65535
+# Of sockaddr_un.sun_path, less the byte that ends it: https://man7.org/linux/man-pages/man7/unix.7.html.
+_MAX_SOCKET_PATH_BYTES: Final = 107
 
 
 class SettingsError(Exception):
     """A setting that cannot be; the message names it and what it takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the service runs. `drain_seconds` is for Envoy to notice, `grace_seconds` for checks that are under way."""
+    """How the service runs.
+
+    Args:
+        policy: the policy's file or directory.
+        environment: where the service runs.
+        listen: `host:port` or `unix:/path`, of the first worker where there are several.
+        workers: how many processes serve, each with an endpoint of its own.
+        transport: how each of them serves.
+        grpc_experiments: the value of GRPC_EXPERIMENTS; None lets the service choose.
+        audit: where each decision is written as a line of JSON: a file, `-` for standard output, or `off`.
+        drain_seconds: for Envoy to notice that we leave.
+        grace_seconds: for checks that are under way then.
+        log_level: `debug`, `info`, `warning` or `error`.
+        log_format: `text` or `json`.
+    """
 
     policy: Path
     environment: str
     listen: str
-    threads: int
-    drain_seconds: float
-    grace_seconds: float
+    workers: int = 1
+    transport: TransportOptions = field(default_factory=TransportOptions)
+    grpc_experiments: str | None = None
+    audit: str = NO_AUDIT
+    drain_seconds: float = 2.5
+    grace_seconds: float = 5.0
+    log_level: str = "info"
+    log_format: str = "text"
 
     def __post_init__(self) -> None:
-        """Refuse an address that no server can listen on, and times that are none.
+        """Refuse what cannot be, before anything is started.
 
         Raises: SettingsError.
         """
@@ -31,10 +64,64 @@ class Settings:
             # Not-a-number is within no range, and passes every test that asks for what is outside of one.
             if not 0 <= seconds < inf:
                 raise SettingsError(f"{name}: `{seconds}` is no time; write a number of seconds, 0 or more")
-        if self.listen.startswith("unix:"):
-            if not self.listen.removeprefix("unix:").startswith("/"):
-                raise SettingsError(f"listen: `{self.listen}` has no absolute path; write unix:/run/cors-authz.sock")
-            return
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise SettingsError(f"workers: `{self.workers}` cannot be; write 1 to {MAX_WORKERS}, or auto")
+        if self.transport.tls is not None:
+            _refuse_unreadable(self.transport.tls)
+        if self.listen.startswith(_UNIX):
+            self._refuse_socket()
+        else:
+            self._refuse_ports()
+
+    def endpoints(self) -> tuple[str, ...]:
+        """Give the address of each worker: as it is given for one; else the ports from it on, or `/path-0`, `/path-1`.
+
+        With port 0, each worker lets the system choose.
+        """
+        if self.workers == 1:
+            return (self.listen,)
+        if self.listen.startswith(_UNIX):
+            return tuple(f"{self.listen}-{number}" for number in range(self.workers))
+        host, _, port = self.listen.rpartition(":")
+        return tuple(f"{host}:{int(port) and int(port) + number}" for number in range(self.workers))
+
+    def _refuse_socket(self) -> None:
+        if not self.listen.removeprefix(_UNIX).startswith("/"):
+            raise SettingsError(f"listen: `{self.listen}` has no absolute path; write unix:/run/cors-authz.sock")
+        path = self.endpoints()[-1].removeprefix(_UNIX)
+        if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+            raise SettingsError(
+                f"listen: `{path}` is longer than the {_MAX_SOCKET_PATH_BYTES} bytes of a socket's path"
+            )
+
+    def _refuse_ports(self) -> None:
         host, colon, port = self.listen.rpartition(":")
-        if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:  # noqa: PLR2004 - the highest port
+        if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > _LAST_PORT:
             raise SettingsError(f"listen: `{self.listen}` is no address; write host:port or unix:/path")
+        last = int(port) + self.workers - 1
+        if int(port) and last > _LAST_PORT:
+            raise SettingsError(
+                f"listen: {self.workers} workers need the ports {port} to {last}, and the highest is {_LAST_PORT}; "
+                "choose a lower port"
+            )
+
+
+def tls_of(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    """Take the three paths of TLS together; None of all is none.
+
+    Raises: SettingsError where one is missing that another needs.
+    """
+    if certificate is None and key is None:
+        if client_ca is not None:
+            raise SettingsError("tls-client-ca: nothing is served by TLS; name tls-cert and tls-key too")
+        return None
+    if certificate is None or key is None:
+        absent = "tls-cert" if certificate is None else "tls-key"
+        raise SettingsError(f"{absent}: a certificate and its key go together; name both")
+    return Tls(certificate, key, client_ca)
+
+
+def _refuse_unreadable(tls: Tls) -> None:
+    for name, path in (("tls-cert", tls.certificate), ("tls-key", tls.key), ("tls-client-ca", tls.client_ca)):
+        if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+            raise SettingsError(f"{name}: `{path}` is no file that we may read; name a PEM file")

@@ -2,183 +2,198 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeAlias
 
 import grpc
 import pytest
 
-from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from cors_authz.edge.server import (
+from cors_authz._gen.wire.health_pb2 import HealthCheckResponse
+from cors_authz.edge.transport.choose import Maker
+from cors_authz.edge.transport.health import POLICY, Health
+from cors_authz.edge.transport.interface import (
     CHECK_METHOD,
     HEALTH_CHECK_METHOD,
     HEALTH_WATCH_METHOD,
-    MAX_MESSAGE_BYTES,
-    POLICY,
-    Health,
-    Server,
-    ServerError,
+    LEAVING,
+    NO_HEALTH_REQUEST,
+    NO_SUCH_SERVICE,
+    NOT_DECIDED,
+    ONE_MESSAGE,
+    TOO_MANY_WATCHERS,
+    Bounds,
+    Metadata,
+    TransportOptions,
 )
+from tests.contract.transports import NOT_SERVING, SERVING, TIMEOUT, Ended, Running, serve, until
 
-TIMEOUT = 10
+Watch: TypeAlias = Any  # the stubs know of no call that is both an iterator and a call
 
-
-class Running(NamedTuple):
-    """A server that answers each check with its own bytes, reversed."""
-
-    server: Server
-    health: Health
-    channel: grpc.Channel
-    address: str
-
-    def call(self, method: str, message: bytes) -> bytes:
-        """Call a method with bytes, and give those of its answer."""
-        unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(method)
-        return unary(message, timeout=TIMEOUT)
-
-    def status_of(self, name: str) -> HealthCheckResponse.ServingStatus:
-        """Ask for the health of something by its name."""
-        raw = self.call(HEALTH_CHECK_METHOD, HealthCheckRequest(service=name).SerializeToString())
-        return HealthCheckResponse.FromString(raw).status
+MESSAGE_BYTES = Bounds().message_bytes
 
 
-@pytest.fixture(params=["tcp", "unix"])
-def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    health = Health()
-    server = Server(lambda raw: raw[::-1], health, threads=4)
-    address = server.listen(f"unix:{tmp_path}/socket" if request.param == "unix" else "127.0.0.1:0")
-    with grpc.insecure_channel(address) as channel:
-        yield Running(server, health, channel, address)
-    server.drain(0, 0, lambda _: None)
+def watch(running: Running, message: bytes = b"") -> Watch:
+    stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = running.channel.unary_stream(HEALTH_WATCH_METHOD)
+    return stream(message, timeout=TIMEOUT)
+
+
+def next_status(watched: Watch) -> HealthCheckResponse.ServingStatus:
+    return HealthCheckResponse.FromString(next(watched)).status
+
+
+def end_of(watched: Watch) -> Ended:
+    with pytest.raises(grpc.RpcError):
+        next(watched)
+    return Ended(watched.code(), watched.details())
 
 
 def test_a_check_gets_the_bytes_of_its_answer(running: Running) -> None:
-    assert running.call(CHECK_METHOD, b"\x00abc\xff") == b"\xffcba\x00"
-
-
-def test_an_empty_check_is_a_check(running: Running) -> None:
-    assert running.call(CHECK_METHOD, b"") == b""
+    assert running.check(b"\x00abc\xff") == b"\xffcba\x00"
 
 
 def test_checks_that_run_at_once_get_their_own_answers(running: Running) -> None:
     messages = [str(number).encode() for number in range(500)]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda message: running.call(CHECK_METHOD, message), messages))
+        answers = list(pool.map(running.check, messages))
     assert answers == [message[::-1] for message in messages]
 
 
+def test_a_check_sees_the_metadata_of_its_call(make: Maker, address: str) -> None:
+    def check(_raw: bytes, metadata: Metadata) -> bytes:
+        return repr([value for key, value in metadata if key in {"x-request-id", "x-bin"}]).encode()
+
+    with serve(make, address, check) as running:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = running.channel.unary_unary(CHECK_METHOD)
+        assert call(b"", timeout=TIMEOUT, metadata=(("x-request-id", "7"),)) == b"['7']"
+
+
 @pytest.mark.parametrize(
-    "method", ["/envoy.service.auth.v3.Authorization/Other", "/envoy.service.auth.v2.Authorization/Check", "/x/y"]
+    "method", ["/envoy.service.auth.v3.Authorization/Other", "/envoy.service.auth.v2.Authorization/Check", "/x/y", "/"]
 )
 def test_another_method_is_unimplemented(running: Running, method: str) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        running.call(method, b"")
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    ended = running.call(method, b"x")
+    assert isinstance(ended, Ended)
+    assert ended.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("method", [CHECK_METHOD, HEALTH_CHECK_METHOD])
+@pytest.mark.parametrize("messages", [(), (b"", b""), (b"ab", b"cd"), (b"ab", b""), (b"a", b"b", b"c")], ids=repr)
+def test_a_call_of_no_message_or_of_several_is_refused(
+    running: Running, method: str, messages: tuple[bytes, ...]
+) -> None:
+    assert running.call(method, *messages) == Ended(grpc.StatusCode.UNIMPLEMENTED, ONE_MESSAGE)
+    assert running.check(b"ab") == b"ba"
 
 
 def test_a_message_above_the_bound_is_refused_and_the_next_one_is_answered(running: Running) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        running.call(CHECK_METHOD, bytes(MAX_MESSAGE_BYTES + 1))
-    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert running.call(CHECK_METHOD, b"ab") == b"ba"
+    ended = running.check(bytes(MESSAGE_BYTES + 1))
+    assert isinstance(ended, Ended)
+    assert ended.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert running.check(b"ab") == b"ba"
 
 
 def test_a_message_at_the_bound_is_answered(running: Running) -> None:
-    assert len(running.call(CHECK_METHOD, bytes(MAX_MESSAGE_BYTES - 64))) == MAX_MESSAGE_BYTES - 64
+    assert running.check(bytes(MESSAGE_BYTES)) == bytes(MESSAGE_BYTES)
+
+
+def test_a_check_that_raises_is_an_internal_error_and_the_next_one_is_answered(
+    make: Maker, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(raw: bytes, _metadata: Metadata) -> bytes:
+        return {b"ab": b"ba"}[raw]
+
+    with serve(make, address, check) as running:
+        assert running.check(b"other") == Ended(grpc.StatusCode.INTERNAL, NOT_DECIDED)
+        assert running.check(b"ab") == b"ba"
+    assert [record.getMessage() for record in caplog.records] == ["a check failed"]
+
+
+@pytest.mark.parametrize("nothing", [b"", None, "text", 7], ids=repr)
+def test_no_answer_is_never_sent_as_an_empty_one(
+    make: Maker, address: str, nothing: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(make, address, lambda _raw, _metadata: nothing) as running:
+        assert running.check(b"x") == Ended(grpc.StatusCode.INTERNAL, NOT_DECIDED)
+    assert [record.getMessage() for record in caplog.records] == ["a check gave no answer"]
 
 
 def test_the_service_says_that_it_serves(running: Running) -> None:
-    assert running.status_of("") == HealthCheckResponse.SERVING
+    assert running.status_of("") == SERVING
 
 
 def test_the_policy_has_a_health_of_its_own(running: Running) -> None:
     running.health.say(POLICY, serving=False)
-    assert (running.status_of(""), running.status_of(POLICY)) == (
-        HealthCheckResponse.SERVING,
-        HealthCheckResponse.NOT_SERVING,
-    )
+    assert (running.status_of(""), running.status_of(POLICY)) == (SERVING, NOT_SERVING)
 
 
 def test_the_health_of_an_unknown_service_is_not_found(running: Running) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        running.status_of("someone.else")
-    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    assert running.status_of("someone.else") == Ended(grpc.StatusCode.NOT_FOUND, NO_SUCH_SERVICE)
 
 
 def test_garbage_for_health_is_an_invalid_argument(running: Running) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        running.call(HEALTH_CHECK_METHOD, b"\xff\xff")
-    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    refused = Ended(grpc.StatusCode.INVALID_ARGUMENT, NO_HEALTH_REQUEST)
+    assert running.call(HEALTH_CHECK_METHOD, b"\xff\xff") == refused
+    assert end_of(watch(running, b"\xff\xff")) == refused
 
 
 def test_a_watcher_is_told_each_change_once(running: Running) -> None:
-    stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = running.channel.unary_stream(HEALTH_WATCH_METHOD)
-    watch = stream(b"", timeout=TIMEOUT)
-    statuses = (HealthCheckResponse.FromString(raw).status for raw in watch)
-    assert next(statuses) == HealthCheckResponse.SERVING
+    watched = watch(running)
+    assert next_status(watched) == SERVING
     running.health.say("", serving=True)
     running.health.say("", serving=False)
-    assert next(statuses) == HealthCheckResponse.NOT_SERVING
-    watch.cancel()
+    assert next_status(watched) == NOT_SERVING
+    running.health.say("", serving=True)
+    assert next_status(watched) == SERVING
+    watched.cancel()
 
 
-def test_watchers_do_not_starve_checks(running: Running) -> None:
-    stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = running.channel.unary_stream(HEALTH_WATCH_METHOD)
-    watches = [stream(b"", timeout=TIMEOUT) for _ in range(40)]
-    assert running.call(CHECK_METHOD, b"ab") == b"ba"
-    for watch in watches:
-        watch.cancel()
+def test_a_watcher_of_an_unknown_service_waits_for_it(running: Running) -> None:
+    watched = watch(running, b"\x0a\x05later")
+    assert next_status(watched) == HealthCheckResponse.SERVICE_UNKNOWN
+    running.health.say("later", serving=True)
+    assert next_status(watched) == SERVING
+    watched.cancel()
 
 
-def test_garbage_on_the_connection_does_not_end_the_server(running: Running) -> None:
-    if running.address.startswith("unix:"):
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(running.address.removeprefix("unix:"))
-            connection.sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes(range(256)))
-    else:
-        host, _, port = running.address.rpartition(":")
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(4096))
-    assert running.call(CHECK_METHOD, b"ab") == b"ba"
+def test_too_many_watchers_are_refused_and_starve_no_check(running: Running) -> None:
+    watched = [watch(running) for _ in range(Bounds().watchers)]
+    assert {next_status(one) for one in watched} == {SERVING}
+    assert end_of(watch(running)) == Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_MANY_WATCHERS)
+    assert running.check(b"ab") == b"ba"
+    for one in watched:
+        one.cancel()
 
 
-def test_an_address_in_use_is_refused_with_the_address() -> None:
-    first = Server(lambda raw: raw, Health(), threads=1)
-    address = first.listen("127.0.0.1:0")
-    with pytest.raises(ServerError, match=address):
-        Server(lambda raw: raw, Health(), threads=1).listen(address)
-    first.drain(0, 0, lambda _: None)
+def test_a_watcher_that_leaves_makes_room_for_the_next(make: Maker, address: str) -> None:
+    with serve(make, address, options=TransportOptions(bounds=Bounds(watchers=1))) as running:
+        first = watch(running)
+        next_status(first)
+        first.cancel()
+
+        def is_taken() -> bool:
+            second = watch(running)
+            try:
+                return next_status(second) == SERVING
+            except grpc.RpcError:
+                return False
+            finally:
+                second.cancel()
+
+        # The fallback notices a watcher that left when it next has something to tell.
+        running.health.say("someone", serving=True)
+        assert until(is_taken)
 
 
-def test_a_check_under_way_is_answered_while_the_server_drains() -> None:
-    began, may_end = threading.Event(), threading.Event()
+def test_watchers_are_told_that_the_instance_leaves(make: Maker, address: str) -> None:
+    with serve(make, address) as running:
+        watched = watch(running)
+        assert next_status(watched) == SERVING
+        running.transport.drain(0.5, TIMEOUT, time.sleep)
+        assert next_status(watched) == NOT_SERVING
+        assert end_of(watched) == Ended(grpc.StatusCode.UNAVAILABLE, LEAVING)
 
-    def check(raw: bytes) -> bytes:
-        began.set()
-        may_end.wait(TIMEOUT)
-        return raw
 
+def test_health_begins_as_not_serving() -> None:
     health = Health()
-    server = Server(check, health, threads=1)
-    with grpc.insecure_channel(server.listen("127.0.0.1:0")) as channel, ThreadPoolExecutor(1) as pool:
-        unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK_METHOD)
-        answer = unary.future(b"x", timeout=TIMEOUT)
-        began.wait(TIMEOUT)
-        drained = pool.submit(server.drain, 0, TIMEOUT, lambda _: None)
-        may_end.set()
-        assert answer.result() == b"x"
-        drained.result(TIMEOUT)
-    assert health.status("") == HealthCheckResponse.NOT_SERVING
-
-
-def test_draining_says_so_before_anything_ends() -> None:
-    health = Health()
-    server = Server(lambda raw: raw, health, threads=1)
-    server.listen("127.0.0.1:0")
-    seen: list[tuple[float, HealthCheckResponse.ServingStatus]] = []
-    server.drain(2.5, 0, lambda seconds: seen.append((seconds, health.status(""))))
-    assert seen == [(2.5, HealthCheckResponse.NOT_SERVING)]
+    assert (health.status(""), health.status(POLICY)) == (NOT_SERVING, NOT_SERVING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,10 +104,11 @@ WEB = ("origin", "https://web.example")
 EVIL = ("origin", "https://evil.example")
 
 
-def _service() -> CheckService:
+def _service() -> Callable[[bytes], bytes]:
     policy = load_policy((Source("policy.yaml", POLICY.encode()),), "prod").policy
     active = ActivePolicy(policy, Encoder(policy), TokenReader(policy.providers, _no_keys(policy)))
-    return CheckService(lambda: active, lambda: NOW, lambda: DECISION_ID, lambda _decision, _id: None)
+    service = CheckService(lambda: active, lambda: NOW, lambda: 0.0, lambda: DECISION_ID, lambda *_: None)
+    return lambda raw: service.check(raw, ())
 
 
 def _no_keys(policy: CompiledPolicy) -> Mapping[str, KeySource]:
@@ -122,7 +123,7 @@ def _no_keys(policy: CompiledPolicy) -> Mapping[str, KeySource]:
 @pytest.fixture(scope="module")
 def plain(mesh: MeshFactory) -> Mesh:
     """The bootstrap that we generate."""
-    return mesh(_service().check, upstream=Upstream(extra_headers={"/v3/cors": OWN_CORS}))
+    return mesh(_service(), upstream=Upstream(extra_headers={"/v3/cors": OWN_CORS}))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def unstripped(mesh: MeshFactory) -> Mesh:
         del virtual_host["response_headers_to_remove"]
 
     upstream = Upstream(extra_headers={"/v3/cors": OWN_CORS})
-    return mesh(_service().check, upstream=upstream, alter=keep_headers)
+    return mesh(_service(), upstream=upstream, alter=keep_headers)
 
 
 def _find(node: object, name: str) -> Any:  # noqa: ANN401 - a part of the configuration

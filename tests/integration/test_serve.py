@@ -20,7 +20,8 @@ import pytest
 
 from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse
 from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from cors_authz.edge.server import CHECK_METHOD, HEALTH_CHECK_METHOD, POLICY
+from cors_authz.edge.transport.health import POLICY
+from cors_authz.edge.transport.interface import CHECK_METHOD, HEALTH_CHECK_METHOD
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +14,12 @@ from click.testing import CliRunner, Result
 from cors_authz.cli import serve as module
 from cors_authz.cli.main import cli
 from cors_authz.cli.serve import serve
-from cors_authz.edge.server import ServerError
-from cors_authz.edge.settings import Settings
+from cors_authz.edge.generation import GenerationError
+from cors_authz.edge.settings import MAX_WORKERS, Settings
+from cors_authz.edge.transport.interface import Bounds, Tls, TransportChoice, TransportError, TransportOptions
+from cors_authz.edge.workers.supervisor import WorkersError
 
+ROOT = Path(__file__).parents[3]
 OPTIONS = [option for option in serve.params if isinstance(option, click.Option)]
 
 
@@ -30,6 +35,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return settings
 
 
+def test_the_command_is_there_without_grpc_which_must_be_told_things_first_and_without_what_compiles_policies() -> None:
+    script = "import sys, cors_authz.cli.serve; print({'grpc', 'pydantic', 'yaml'} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout == "set()\n"
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.opts[0])
 def test_an_option_shows_its_variable(option: click.Option) -> None:
     variable = f"CORS_AUTHZ_{option.opts[0].removeprefix('--').replace('-', '_').upper()}"
@@ -39,10 +50,27 @@ def test_an_option_shows_its_variable(option: click.Option) -> None:
 
 def test_without_options_the_defaults_hold(started: list[Settings]) -> None:
     assert run("--policy", "p.yaml").exit_code == 0
-    assert started == [Settings(Path("p.yaml"), "prod", "127.0.0.1:9191", 4, 2.5, 5)]
+    assert started == [
+        Settings(
+            policy=Path("p.yaml"),
+            environment="prod",
+            listen="127.0.0.1:9191",
+            workers=1,
+            transport=TransportOptions(),
+            grpc_experiments=None,
+            audit="off",
+            drain_seconds=2.5,
+            grace_seconds=5,
+            log_level="info",
+            log_format="text",
+        )
+    ]
 
 
-def test_variables_set_what_options_do_not(started: list[Settings]) -> None:
+def test_variables_set_what_options_do_not(started: list[Settings], tmp_path: Path) -> None:
+    pem = {name: tmp_path / name for name in ("cert", "key", "ca")}
+    for file in pem.values():
+        file.touch()
     result = run(
         "--threads",
         "7",
@@ -52,9 +80,50 @@ def test_variables_set_what_options_do_not(started: list[Settings]) -> None:
         CORS_AUTHZ_THREADS="3",
         CORS_AUTHZ_DRAIN_SECONDS="0",
         CORS_AUTHZ_GRACE_SECONDS="1.5",
+        CORS_AUTHZ_WORKERS="3",
+        CORS_AUTHZ_TRANSPORT="grpc-server",
+        CORS_AUTHZ_MAX_CONCURRENT="9",
+        CORS_AUTHZ_TLS_CERT=str(pem["cert"]),
+        CORS_AUTHZ_TLS_KEY=str(pem["key"]),
+        CORS_AUTHZ_TLS_CLIENT_CA=str(pem["ca"]),
+        CORS_AUTHZ_GRPC_EXPERIMENTS="-event_engine_listener",
+        CORS_AUTHZ_AUDIT="/run/audit.jsonl",
+        CORS_AUTHZ_LOG_LEVEL="debug",
+        CORS_AUTHZ_LOG_FORMAT="json",
     )
     assert result.exit_code == 0
-    assert started == [Settings(Path("/p"), "uat", "unix:/run/a.sock", 7, 0, 1.5)]
+    assert started == [
+        Settings(
+            policy=Path("/p"),
+            environment="uat",
+            listen="unix:/run/a.sock",
+            workers=3,
+            transport=TransportOptions(
+                choice=TransportChoice.GRPC_SERVER,
+                tls=Tls(pem["cert"], pem["key"], pem["ca"]),
+                bounds=Bounds(concurrent=9),
+                threads=7,
+            ),
+            grpc_experiments="-event_engine_listener",
+            audit="/run/audit.jsonl",
+            drain_seconds=0,
+            grace_seconds=1.5,
+            log_level="debug",
+            log_format="json",
+        )
+    ]
+
+
+def test_auto_is_a_worker_for_each_core(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: 5)
+    assert run("--policy", "p", "--workers", "auto").exit_code == 0
+    assert [settings.workers for settings in started] == [5]
+
+
+def test_auto_keeps_to_the_highest_number(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: 512)
+    assert run("--policy", "p", "--workers", "auto").exit_code == 0
+    assert [settings.workers for settings in started] == [MAX_WORKERS]
 
 
 class Refused(NamedTuple):
@@ -76,6 +145,21 @@ REFUSED = {
     "a grace that is no number": Refused(
         ("--policy", "p", "--grace-seconds", "nan"), "grace-seconds: `nan` is no time"
     ),
+    "no workers": Refused(("--policy", "p", "--workers", "0"), "workers: `0` cannot be; write 1 to 128, or auto"),
+    "workers below none": Refused(("--policy", "p", "--workers", "-1"), "workers: `-1` cannot be"),
+    "more workers than any machine has use for": Refused(
+        ("--policy", "p", "--workers", "1000"), "workers: `1000` cannot be"
+    ),
+    "workers in words": Refused(("--policy", "p", "--workers", "many"), "--workers"),
+    "ports beyond the highest": Refused(
+        ("--policy", "p", "--workers", "2", "--listen", "[::]:65535"), "2 workers need the ports 65535 to 65536"
+    ),
+    "an unknown transport": Refused(("--policy", "p", "--transport", "aio"), "--transport"),
+    "no calls at once": Refused(("--policy", "p", "--max-concurrent", "0"), "--max-concurrent"),
+    "a certificate without a key": Refused(("--policy", "p", "--tls-cert", "c"), "tls-key: a certificate and its key"),
+    "a key that is not there": Refused(
+        ("--policy", "p", "--tls-cert", __file__, "--tls-key", "/absent"), "tls-key: `/absent` is no file"
+    ),
     "an unknown level": Refused(("--policy", "p", "--log-level", "loud"), "--log-level"),
     "an unknown format": Refused(("--policy", "p", "--log-format", "xml"), "--log-format"),
 }
@@ -93,9 +177,12 @@ def test_a_bad_variable_is_named(started: list[Settings]) -> None:
     assert (result.exit_code, "CORS_AUTHZ_THREADS" in result.stderr, started) == (2, True, [])
 
 
-def test_an_address_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch, started: list[Settings]) -> None:
+@pytest.mark.parametrize("error", [GenerationError, TransportError, WorkersError])
+def test_what_hinders_the_start_is_told(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, started: list[Settings]
+) -> None:
     def fail(_settings: Settings) -> None:
-        raise ServerError("cannot listen on `x`")
+        raise error("cannot listen on `x`")
 
     monkeypatch.setattr(module, "run", fail)
     result = run("--policy", "p")

@@ -1,303 +1,146 @@
-"""The policy in force: what is written to the disk is noticed, what is wrong is refused, what was good stays."""
+"""The policy in force in one process: prepared beside the checks, swapped at once, and the former one freed."""
 
 from __future__ import annotations
 
-import logging
-import shutil
+import gc
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse
-from cors_authz.edge import policy_store as module
+from cors_authz.edge.compiler import compile_into
+from cors_authz.edge.generation import Generation, read_generation
 from cors_authz.edge.jwks import KeySources
-from cors_authz.edge.policy_files import PolicyFilesError
+from cors_authz.edge.parts import PartsError
 from cors_authz.edge.policy_store import PolicyStore
-from cors_authz.edge.service import CheckService
-from cors_authz.policy.finding import PolicyError
-from cors_authz.policy.load import UnknownEnvironmentError
+from cors_authz.policy.document import Source
+from cors_authz.policy.load import load_policy
 
-NOTICED_SECONDS = 5.0
+ISSUER = "https://id.example"
 
 
-def text(revision: str) -> str:
-    """Write a policy that lets in one origin, which its revision names."""
+def text(revision: str, audience: str = "a", origins: int = 1) -> str:
+    listed = ", ".join(f'"https://{revision}-{number}.example"' for number in range(origins))
     return f"""\
 apiVersion: cors-authz/v1
 kind: PolicyBundle
 metadata: {{name: p, revision: {revision}}}
+identity:
+  jwt:
+    main: {{issuer: "{ISSUER}", audiences: [{audience}], keys: {{jwksUri: "{ISSUER}/keys"}}, algorithms: [ES256]}}
+guards:
+  known: {{authenticated: true}}
 originGroups:
-  web: {{origins: ["https://{revision}.example"], trust: high}}
+  web: {{origins: [{listed}, "https://*.{revision}.example"], trust: high}}
 resourceGroups:
   api:
-    match:
-    - {{hosts: [api.example]}}
+    match: [{{hosts: [api.example], paths: ["/{{version}}/x-{{id}}", "/{{version}}/y/**"]}}]
+    versions: {{v1: {{}}}}
+    guards: [known]
     allow:
     - {{origins: [web], methods: [POST]}}
 """
 
 
-BAD = text("bad").replace("https://bad.example", "HTTPS://bad.example/")
-
-
-class Outcomes:
-    """What the store said of each attempt to load, in their order."""
-
-    def __init__(self) -> None:
-        self.said: list[bool] = []
-
-    def __call__(self, in_force: bool) -> None:  # noqa: FBT001 - the store calls it so
-        """Remember."""
-        self.said.append(in_force)
-
-
-def no_keys() -> KeySources:
-    return KeySources(lambda _: b"", lambda: 0.0)
-
-
-@contextmanager
-def watched(path: Path, outcomes: Outcomes | None = None) -> Iterator[PolicyStore]:
-    store = PolicyStore(path, "prod", no_keys(), outcomes or Outcomes())
-    store.start()
-    try:
-        yield store
-    finally:
-        store.stop()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + NOTICED_SECONDS
-    while not holds():
-        assert time.monotonic() < end, "not noticed in time"
-        time.sleep(0.01)
-
-
-def revision(store: PolicyStore) -> str:
-    return store.active.policy.revision
-
-
-def becomes(store: PolicyStore, wanted: str) -> None:
-    until(lambda: revision(store) == wanted)
-
-
-def put(file: Path, content: str) -> None:
-    """Replace a file atomically."""
-    new = file.with_suffix(".new")
-    new.write_text(content)
-    new.replace(file)
-
-
-def mount(volume: Path, name: str, content: str) -> None:
-    """Project a file as the kubelet does: a dated directory, and one link that is swapped."""
-    data = volume / f"..{name}"
-    data.mkdir(parents=True)
-    (data / "policy.yaml").write_text(content)
-    link = volume / "..data"
-    old = link.resolve() if link.is_symlink() else None
-    (volume / "..data_tmp").symlink_to(data.name)
-    (volume / "..data_tmp").rename(link)
-    if not (volume / "policy.yaml").is_symlink():
-        (volume / "policy.yaml").symlink_to("..data/policy.yaml")
-    if old:
-        shutil.rmtree(old)
+def generation(folder: Path, policy: str) -> Generation:
+    """Compile a policy as the child does, through a file in place of the pipe."""
+    file, pipe = folder / "policy.yaml", folder / "pipe"
+    file.write_text(policy)
+    with pipe.open("wb") as written:
+        compile_into(written.write, file, "prod")
+    with pipe.open("rb") as stream:
+        return read_generation(stream, lambda: None)
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    file = tmp_path / "policy" / "policy.yaml"
-    file.parent.mkdir()
-    file.write_text(text("r1"))
-    return file
+def keys() -> Iterator[KeySources]:
+    sources = KeySources(lambda _: b'{"keys": []}', lambda: 0.0)
+    yield sources
+    sources.stop()
 
 
-@pytest.mark.parametrize("named", ["file", "directory"])
-def test_a_file_written_anew_or_replaced_is_noticed(policy: Path, named: str) -> None:
-    outcomes = Outcomes()
-    with watched(policy if named == "file" else policy.parent, outcomes) as store:
-        put(policy, text("r2"))
-        becomes(store, "r2")
-        policy.write_text(text("r3"))
-        becomes(store, "r3")
-        until(lambda: outcomes.said[-1:] == [True])
+@pytest.fixture
+def sleeps() -> list[float]:
+    return []
 
 
-@pytest.mark.parametrize("named", ["file", "directory"])
-def test_three_swaps_of_a_config_map_are_all_noticed(tmp_path: Path, named: str) -> None:
-    volume = tmp_path / "volume"
-    mount(volume, "2026_01", text("r1"))
-    with watched(volume / "policy.yaml" if named == "file" else volume) as store:
-        for number in (2, 3, 4):
-            mount(volume, f"2026_0{number}", text(f"r{number}"))
-            becomes(store, f"r{number}")
+@pytest.fixture
+def store(keys: KeySources, sleeps: list[float]) -> PolicyStore:
+    return PolicyStore(keys, sleeps.append)
 
 
-def test_a_directory_that_is_removed_and_made_again_is_noticed(policy: Path) -> None:
-    outcomes = Outcomes()
-    with watched(policy.parent, outcomes) as store:
-        shutil.rmtree(policy.parent)
-        until(lambda: outcomes.said[-1:] == [False])
-        assert revision(store) == "r1"
-        policy.parent.mkdir()
-        put(policy, text("r2"))
-        becomes(store, "r2")
-        put(policy, text("r3"))
-        becomes(store, "r3")
+def test_the_policy_in_force_is_the_one_that_was_compiled(tmp_path: Path, store: PolicyStore) -> None:
+    store.put_in_force(generation(tmp_path, text("r1", origins=900)))
+    there = load_policy([Source("policy.yaml", text("r1", origins=900).encode())], "prod").policy
+    here = store.active.policy
+    assert (here.groups, here.origins.exact, here.providers) == (there.groups, there.origins.exact, there.providers)
+    assert here.origins.find("https://a.r1.example") == there.origins.find("https://a.r1.example") != ()
 
 
-def test_a_file_added_to_a_new_folder_is_noticed(policy: Path) -> None:
-    with watched(policy.parent) as store:
-        folder = policy.parent / "teams"
-        folder.mkdir()
-        put(folder / "x.yaml", text("r2"))
-        put(policy, "# moved\n")
-        becomes(store, "r2")
+def test_before_the_first_policy_there_is_none_to_decide_by(store: PolicyStore) -> None:
+    with pytest.raises(AttributeError):
+        store.active  # noqa: B018 - reading it is the point
 
 
-def _damage_gone(file: Path) -> None:
-    file.unlink()
+def test_what_is_prepared_is_in_force_only_when_it_is_swapped_in(tmp_path: Path, store: PolicyStore) -> None:
+    store.put_in_force(generation(tmp_path, text("r1")))
+    prepared = store.prepare(generation(tmp_path, text("r2")).parts)
+    assert store.active.policy.revision == "r1"
+    store.swap(prepared)
+    assert store.active is prepared.active
+    assert store.active.policy.revision == "r2"
 
 
-def _damage_directory(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
+def test_a_damaged_version_leaves_the_last_good_one_in_force(tmp_path: Path, store: PolicyStore) -> None:
+    store.put_in_force(generation(tmp_path, text("r1")))
+    damaged = generation(tmp_path, text("r2", origins=2_000)).parts[:-1]
+    with pytest.raises(PartsError):
+        store.put_in_force(Generation(generation(tmp_path, text("r2")).report, (*damaged, b"?")))
+    assert (store.active.policy.revision, gc.isenabled()) == ("r1", True)
 
 
-def _damage_half(file: Path) -> None:
-    file.write_text(text("r2")[:150])
-
-
-def _damage_huge(file: Path) -> None:
-    with file.open("ab") as stream:
-        stream.truncate(50 * 1024 * 1024)
-
-
-def _damage_mistake(file: Path) -> None:
-    file.write_text(BAD)
-
-
-def _damage_bytes(file: Path) -> None:
-    file.write_bytes(b"\xff\xfe\x00")
-
-
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "the file is gone": (_damage_gone, "does not exist"),
-    "a directory stands in its place": (_damage_directory, "holds no policy"),
-    "it is half-written": (_damage_half, "policy.yaml:"),
-    "it has 50 MB": (_damage_huge, "1 MiB is the most"),
-    "it has a mistake": (_damage_mistake, "CX003 `HTTPS://bad.example/` is not an origin"),
-    "it is no text": (_damage_bytes, "is not UTF-8"),
-}
-
-
-@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
-def test_a_bad_version_is_refused_the_last_good_one_stays_and_a_mended_one_is_taken(
-    damage: Callable[[Path], None], said: str, policy: Path, caplog: pytest.LogCaptureFixture
+def test_nobody_is_waited_for_at_the_start_and_checks_get_their_turn_afterwards(
+    tmp_path: Path, store: PolicyStore, sleeps: list[float]
 ) -> None:
-    outcomes = Outcomes()
-    with watched(policy, outcomes) as store:
-        damage(policy)
-        until(lambda: outcomes.said[-1:] == [False])
-        assert revision(store) == "r1"
-        assert "the new policy is refused, revision r1 stays in force:" in caplog.text
-        assert said in caplog.text
-        if policy.is_dir():
-            policy.rmdir()
-        put(policy, text("r2"))
-        becomes(store, "r2")
-        until(lambda: outcomes.said[-1:] == [True])
+    first = generation(tmp_path, text("r1", origins=2_000))
+    store.put_in_force(first)
+    assert sleeps == []
+    second = generation(tmp_path, text("r2", origins=2_000))
+    store.prepare(second.parts)
+    assert sleeps == [0.001] * len(second.parts)
 
 
-def test_every_error_of_a_bad_version_is_in_the_log(policy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = PolicyStore(policy, "prod", no_keys())
-    policy.write_text(BAD + "guards: {a: {unknown: 1}}\n")
-    assert not store.reload()
-    (record,) = caplog.records
-    assert (record.levelno, record.getMessage().count("policy.yaml:") >= 2) == (logging.ERROR, True)
+def test_the_former_policy_is_freed_once_no_check_uses_it(tmp_path: Path, store: PolicyStore) -> None:
+    store.put_in_force(generation(tmp_path, text("r1", origins=2_000)))
+    former = weakref.ref(store.active)
+    frozen = gc.get_freeze_count()
+    in_flight = store.active
+    store.put_in_force(generation(tmp_path, text("r2")))
+    assert in_flight.policy.origins.find("https://r1-7.example")
+    del in_flight
+    # The next one waits until there is room.
+    store.prepare(generation(tmp_path, text("r3")).parts)
+    assert former() is None
+    assert gc.get_freeze_count() < frozen - 2_000
 
 
-def test_a_version_without_the_environment_is_refused(policy: Path) -> None:
-    store = PolicyStore(policy, "prod", no_keys())
-    policy.write_text(text("r2") + "environments: {uat: {like: staging}}\n")
-    assert (store.reload(), revision(store)) == (False, "r1")
+def test_the_sources_of_keys_that_no_provider_uses_any_longer_are_stopped(tmp_path: Path, store: PolicyStore) -> None:
+    store.put_in_force(generation(tmp_path, text("r1")))
+    assert f"keys {ISSUER}/keys" in {thread.name for thread in threading.enumerate()}
+    store.put_in_force(generation(tmp_path, text("r2").replace("/keys", "/others")))
+    assert f"keys {ISSUER}/keys" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_fault_of_ours_refuses_the_version_and_health_hears_of_it(
-    policy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("audience", "remembered"), [("a", True), ("b", False)])
+def test_verified_tokens_are_remembered_for_as_long_as_the_providers_stay_the_same(
+    audience: str,
+    remembered: object,
+    tmp_path: Path,
+    store: PolicyStore,
 ) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("injected")
-
-    outcomes = Outcomes()
-    with watched(policy, outcomes) as store:
-        with monkeypatch.context() as patched:
-            patched.setattr(module, "load_policy", fail)
-            put(policy, text("r2"))
-            until(lambda: outcomes.said == [False])
-        assert revision(store) == "r1"
-        assert "the new policy cannot be loaded, revision r1 stays in force" in caplog.text
-        put(policy, text("r3"))
-        becomes(store, "r3")
-
-
-def test_what_does_not_load_at_the_start_is_raised(tmp_path: Path, policy: Path) -> None:
-    with pytest.raises(PolicyFilesError):
-        PolicyStore(tmp_path / "gone.yaml", "prod", no_keys())
-    with pytest.raises(UnknownEnvironmentError, match="declares no environment `moon`; it declares prod, staging, dev"):
-        PolicyStore(policy, "moon", no_keys())
-    policy.write_text(BAD)
-    with pytest.raises(PolicyError):
-        PolicyStore(policy, "prod", no_keys())
-
-
-def test_a_file_far_below_the_folder_of_a_single_file_wakes_nobody(
-    policy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[object] = []
-
-    def watch(*_: object, recursive: bool, **__: object) -> Iterator[set[object]]:
-        asked.append(recursive)
-        yield set()
-
-    monkeypatch.setattr(module, "watch", watch)
-    for path in (policy, policy.parent):
-        asked.clear()
-        with watched(path):
-            until(lambda: bool(asked))
-        assert asked[0] is path.is_dir()
-
-
-def check(service: CheckService, origin: str) -> CheckResponse:
-    http = AttributeContext.HttpRequest(
-        method="POST", scheme="https", host="api.example", path="/", headers={"origin": origin}
-    )
-    request = CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))
-    return CheckResponse.FromString(service.check(request.SerializeToString()))
-
-
-def test_each_check_during_reloads_is_answered_under_one_revision(policy: Path) -> None:
-    store = PolicyStore(policy, "prod", no_keys())
-    service = CheckService(lambda: store.active, lambda: 0.0, lambda: "0" * 32, lambda _decision, _id: None)
-    done, torn, seen = threading.Event(), list[str](), set[str]()
-
-    def ask() -> None:
-        while not done.is_set():
-            response = check(service, "https://r1.example")
-            under = response.dynamic_metadata.fields["revision"].string_value
-            seen.add(under)
-            if (response.status.code == 0) != (under == "r1"):
-                torn.append(under)
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for number in range(40):
-        policy.write_text(text(f"r{1 + number % 2}"))
-        assert store.reload()
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert (torn, seen) == ([], {"r1", "r2"})
+    store.put_in_force(generation(tmp_path, text("r1")))
+    before = store.active.tokens
+    store.put_in_force(generation(tmp_path, text("r2", audience)))
+    assert (store.active.tokens is before) is remembered

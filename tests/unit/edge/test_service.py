@@ -18,7 +18,7 @@ from cors_authz.edge.policy_store import ActivePolicy
 from cors_authz.edge.service import CheckService
 from cors_authz.edge.tokens import TokenReader
 from cors_authz.envoy.encode import Encoder
-from cors_authz.pdp.decision import Decision
+from cors_authz.pdp.decision import Decision, Reason
 from tests.deciding import DECISION_ID, NOW, compiled
 
 POLICY = """
@@ -64,9 +64,10 @@ def broken(*_args: object) -> Any:  # noqa: ANN401 - it returns nothing at all
 def service(
     policy: Callable[[], ActivePolicy] = active,
     clock: Callable[[], float] = lambda: NOW,
-    observe: Callable[[Decision, str], None] = lambda _decision, _id: None,
+    observe: Callable[[Decision, str, float], None] = lambda *_: None,
 ) -> CheckService:
-    return CheckService(policy, clock, lambda: DECISION_ID, observe)
+    times = iter((5.0, 5.25))
+    return CheckService(policy, clock, lambda: next(times), lambda: DECISION_ID, observe)
 
 
 def asked(host: str = "api.shop.example", method: str = "GET", path: str = "/", **headers: str) -> bytes:
@@ -91,7 +92,7 @@ def raw_lines(count: int) -> bytes:
 
 def answer(raw: bytes, to: CheckService | None = None) -> CheckResponse:
     """Ask, and hold what every answer keeps: a status that was set, and an envelope that says the same."""
-    response = CheckResponse.FromString((to or service()).check(raw))
+    response = CheckResponse.FromString((to or service()).check(raw, ()))
     assert response.HasField("status")
     envelopes = {"ok_response"} if response.status.code == OK else {"denied_response", "error_response"}
     assert response.WhichOneof("http_response") in envelopes
@@ -222,9 +223,9 @@ def test_a_fault_inside_never_allows(faulty: Callable[[], CheckService], caplog:
 
 
 def test_a_fault_is_observed_as_what_was_answered() -> None:
-    seen: list[tuple[str, str]] = []
-    answer(asked(), service(policy=broken, observe=lambda decision, id_: seen.append((decision.reason.value, id_))))
-    assert seen == [("internal_error", DECISION_ID)]
+    seen: list[tuple[Reason, str, float]] = []
+    answer(asked(), service(policy=broken, observe=lambda decision, *rest: seen.append((decision.reason, *rest))))
+    assert seen == [(Reason.INTERNAL_ERROR, DECISION_ID, 0.25)]
 
 
 @pytest.mark.parametrize(("origin", "code"), [(WEB, OK), ("https://evil.example\0", 7)])

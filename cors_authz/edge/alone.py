@@ -1,0 +1,38 @@
+"""The service as one process, which watches its policy and serves by it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from cors_authz.edge.announcement import announce
+from cors_authz.edge.generations import Generations
+from cors_authz.edge.settings import Settings
+
+
+def serve_alone(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, GenerationError, TransportError before anything is
+        served.
+    """
+    with ExitStack() as running:
+        generations = Generations(
+            settings.policy,
+            settings.environment,
+            lambda generation: serving.store.put_in_force(generation),  # noqa: PLW0108 - not there yet
+            lambda in_force: serving.say_newest(in_force=in_force),
+        )
+        running.callback(generations.stop)
+        # The policy is compiled while gRPC is imported.
+        from cors_authz.edge.serving import Serving, ended_by_signal
+
+        serving = Serving(settings)
+        running.callback(serving.stop)
+        first = generations.first()
+        ended = ended_by_signal()
+        address = serving.listen(settings.listen)
+        serving.say_newest(in_force=True)
+        generations.start()
+        announce(first, (address,))
+        ended.wait()
+        serving.drain()

@@ -1,0 +1,96 @@
+"""One process that decides: a policy in force, the issuers' keys, health and a transport."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from threading import Event
+from types import FrameType
+
+import urllib3
+
+from cors_authz.edge.audit import AuditLog
+from cors_authz.edge.clock import monotonic_seconds, new_decision_id, now_seconds, timer_seconds
+from cors_authz.edge.counters import Counters
+from cors_authz.edge.jwks import HttpsFetch, KeySources
+from cors_authz.edge.policy_store import PolicyStore
+from cors_authz.edge.record import recorder
+from cors_authz.edge.service import CheckService
+from cors_authz.edge.settings import NO_AUDIT, Settings, SettingsError
+from cors_authz.edge.transport.choose import open_transport
+from cors_authz.edge.transport.health import POLICY, Health
+
+_log = logging.getLogger(__name__)
+
+
+class Serving:
+    """Answers Envoy's checks and health checks by `store`, once a policy is in force there.
+
+    Raises: SettingsError if the audit log cannot be opened, TransportError if there can be no transport.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = KeySources(HttpsFetch(urllib3.PoolManager(), monotonic_seconds), monotonic_seconds)
+        self.store = PolicyStore(self._keys)
+        self._health = Health()
+        self._listens = False
+        self._audit = _open_audit(settings.audit)
+        observe = recorder(Counters(), self._audit, now_seconds)
+        service = CheckService(lambda: self.store.active, now_seconds, timer_seconds, new_decision_id, observe)
+        self._transport = open_transport(service.check, self._health, now_seconds, settings.transport)
+
+    def listen(self, address: str) -> str:
+        """Answer at an address, and return it with the port that the system chose.
+
+        Raises: TransportError.
+        """
+        bound = self._transport.listen(address)
+        if self._audit is not None and not self._listens:
+            self._audit.start()
+        self._listens = True
+        return bound
+
+    def say_newest(self, *, in_force: bool) -> None:
+        """Say whether the newest version of the policy is the one in force."""
+        self._health.say(POLICY, serving=in_force)
+
+    def drain(self) -> None:
+        """Say that we leave, give Envoy time to notice, finish what is under way."""
+        _log.info("draining: NOT_SERVING for %s s, then what is under way", self._settings.drain_seconds)
+        self._end(self._settings.drain_seconds)
+
+    def leave(self) -> None:
+        """Leave without notice: nobody new is let in, what is under way is finished."""
+        self._end(0.0)
+
+    def stop(self) -> None:
+        """End what goes on in the background, and write what is not written yet; once only."""
+        self._keys.stop()
+        if self._audit is not None:
+            self._audit.stop()
+
+    def _end(self, notice_seconds: float) -> None:
+        if self._listens:
+            self._transport.drain(notice_seconds, self._settings.grace_seconds, Event().wait)
+
+
+def ended_by_signal() -> Event:
+    """Give what is set by SIGTERM and SIGINT from now on; to be called in the main thread."""
+    ended = Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    return ended
+
+
+def _open_audit(target: str) -> AuditLog | None:
+    if target == NO_AUDIT:
+        return None
+    try:
+        return AuditLog.open(target)
+    except OSError as error:
+        raise SettingsError(f"audit: `{target}` cannot be written: {error.strerror}; name a file, - or off") from error

@@ -1,0 +1,1 @@
+"""How checks arrive and answers leave: two servers behind one small interface."""

@@ -1,0 +1,377 @@
+"""The versions of a policy: what is written to the disk is noticed, what is wrong is refused, what was good stays."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse
+from cors_authz.edge import generations as module
+from cors_authz.edge.compilation import Compilation
+from cors_authz.edge.generation import Generation, GenerationError
+from cors_authz.edge.generations import Generations
+from cors_authz.edge.jwks import KeySources
+from cors_authz.edge.policy_files import PolicyFilesError
+from cors_authz.edge.policy_store import PolicyStore
+from cors_authz.edge.service import CheckService
+from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
+
+NOTICED_SECONDS = 5.0
+
+
+def text(revision: str) -> str:
+    """Write a policy that lets in one origin, which its revision names."""
+    return f"""\
+apiVersion: cors-authz/v1
+kind: PolicyBundle
+metadata: {{name: p, revision: {revision}}}
+originGroups:
+  web: {{origins: ["https://{revision}.example"], trust: high}}
+resourceGroups:
+  api:
+    match:
+    - {{hosts: [api.example]}}
+    allow:
+    - {{origins: [web], methods: [POST]}}
+"""
+
+
+BAD = text("bad").replace("https://bad.example", "HTTPS://bad.example/")
+
+
+class Outcomes:
+    """What the store said of each attempt to load, in their order."""
+
+    def __init__(self) -> None:
+        self.said: list[bool] = []
+
+    def __call__(self, in_force: bool) -> None:  # noqa: FBT001 - the store calls it so
+        """Remember."""
+        self.said.append(in_force)
+
+
+def no_keys() -> KeySources:
+    return KeySources(lambda _: b"", lambda: 0.0)
+
+
+@contextmanager
+def watched(path: Path, outcomes: Outcomes | None = None) -> Iterator[PolicyStore]:
+    store, generations = wired(path, outcomes or Outcomes())
+    generations.start()
+    try:
+        yield store
+    finally:
+        generations.stop()
+
+
+def wired(path: Path, on_reload: Callable[[bool], None] = lambda _: None) -> tuple[PolicyStore, Generations]:
+    """Wire a store as one process does, with the first version in force."""
+    store = PolicyStore(no_keys())
+    generations = Generations(path, "prod", store.put_in_force, on_reload)
+    generations.first()
+    return store, generations
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + NOTICED_SECONDS
+    while not holds():
+        assert time.monotonic() < end, "not noticed in time"
+        time.sleep(0.01)
+
+
+def revision(store: PolicyStore) -> str:
+    return store.active.policy.revision
+
+
+def becomes(store: PolicyStore, wanted: str) -> None:
+    until(lambda: revision(store) == wanted)
+
+
+def put(file: Path, content: str) -> None:
+    """Replace a file atomically."""
+    new = file.with_suffix(".new")
+    new.write_text(content)
+    new.replace(file)
+
+
+def mount(volume: Path, name: str, content: str) -> None:
+    """Project a file as the kubelet does: a dated directory, and one link that is swapped."""
+    data = volume / f"..{name}"
+    data.mkdir(parents=True)
+    (data / "policy.yaml").write_text(content)
+    link = volume / "..data"
+    old = link.resolve() if link.is_symlink() else None
+    (volume / "..data_tmp").symlink_to(data.name)
+    (volume / "..data_tmp").rename(link)
+    if not (volume / "policy.yaml").is_symlink():
+        (volume / "policy.yaml").symlink_to("..data/policy.yaml")
+    if old:
+        shutil.rmtree(old)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    file = tmp_path / "policy" / "policy.yaml"
+    file.parent.mkdir()
+    file.write_text(text("r1"))
+    return file
+
+
+@pytest.mark.parametrize("named", ["file", "directory"])
+def test_a_file_written_anew_or_replaced_is_noticed(policy: Path, named: str) -> None:
+    outcomes = Outcomes()
+    with watched(policy if named == "file" else policy.parent, outcomes) as store:
+        put(policy, text("r2"))
+        becomes(store, "r2")
+        policy.write_text(text("r3"))
+        becomes(store, "r3")
+        until(lambda: outcomes.said[-1:] == [True])
+
+
+@pytest.mark.parametrize("named", ["file", "directory"])
+def test_three_swaps_of_a_config_map_are_all_noticed(tmp_path: Path, named: str) -> None:
+    volume = tmp_path / "volume"
+    mount(volume, "2026_01", text("r1"))
+    with watched(volume / "policy.yaml" if named == "file" else volume) as store:
+        for number in (2, 3, 4):
+            mount(volume, f"2026_0{number}", text(f"r{number}"))
+            becomes(store, f"r{number}")
+
+
+def test_a_directory_that_is_removed_and_made_again_is_noticed(policy: Path) -> None:
+    outcomes = Outcomes()
+    with watched(policy.parent, outcomes) as store:
+        shutil.rmtree(policy.parent)
+        until(lambda: outcomes.said[-1:] == [False])
+        assert revision(store) == "r1"
+        policy.parent.mkdir()
+        put(policy, text("r2"))
+        becomes(store, "r2")
+        put(policy, text("r3"))
+        becomes(store, "r3")
+
+
+def test_a_file_added_to_a_new_folder_is_noticed(policy: Path) -> None:
+    with watched(policy.parent) as store:
+        folder = policy.parent / "teams"
+        folder.mkdir()
+        put(folder / "x.yaml", text("r2"))
+        put(policy, "# moved\n")
+        becomes(store, "r2")
+
+
+def _damage_gone(file: Path) -> None:
+    file.unlink()
+
+
+def _damage_directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def _damage_half(file: Path) -> None:
+    file.write_text(text("r2")[:150])
+
+
+def _damage_huge(file: Path) -> None:
+    with file.open("ab") as stream:
+        stream.truncate(50 * 1024 * 1024)
+
+
+def _damage_mistake(file: Path) -> None:
+    file.write_text(BAD)
+
+
+def _damage_bytes(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe\x00")
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "the file is gone": (_damage_gone, "does not exist"),
+    "a directory stands in its place": (_damage_directory, "holds no policy"),
+    "it is half-written": (_damage_half, "policy.yaml:"),
+    "it has 50 MB": (_damage_huge, "1 MiB is the most"),
+    "it has a mistake": (_damage_mistake, "CX003 `HTTPS://bad.example/` is not an origin"),
+    "it is no text": (_damage_bytes, "is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_a_bad_version_is_refused_the_last_good_one_stays_and_a_mended_one_is_taken(
+    damage: Callable[[Path], None], said: str, policy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes = Outcomes()
+    with watched(policy, outcomes) as store:
+        damage(policy)
+        until(lambda: outcomes.said[-1:] == [False])
+        assert revision(store) == "r1"
+        assert "the new policy is refused, revision r1 stays in force:" in caplog.text
+        assert said in caplog.text
+        if policy.is_dir():
+            policy.rmdir()
+        put(policy, text("r2"))
+        becomes(store, "r2")
+        until(lambda: outcomes.said[-1:] == [True])
+
+
+def test_every_error_of_a_bad_version_is_in_the_log(policy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, generations = wired(policy)
+    policy.write_text(BAD + "guards: {a: {unknown: 1}}\n")
+    assert not generations.reload()
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage().count("policy.yaml:") >= 2) == (logging.ERROR, True)
+
+
+def test_a_version_without_the_environment_is_refused(policy: Path) -> None:
+    store, generations = wired(policy)
+    policy.write_text(text("r2") + "environments: {uat: {like: staging}}\n")
+    assert (generations.reload(), revision(store)) == (False, "r1")
+
+
+def test_a_version_that_cannot_be_put_in_force_is_refused_and_health_hears_of_it(
+    policy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_in_force: list[str] = []
+
+    def fail_at_r2(generation: Generation) -> None:
+        if generation.revision == "r2":
+            raise RuntimeError("injected")
+        put_in_force.append(generation.revision)
+
+    outcomes = Outcomes()
+    generations = Generations(policy, "prod", fail_at_r2, outcomes)
+    generations.first()
+    generations.start()
+    put(policy, text("r2"))
+    until(lambda: outcomes.said == [False])
+    assert "the new policy cannot be loaded, revision r1 stays in force" in caplog.text
+    put(policy, text("r3"))
+    until(lambda: outcomes.said == [False, True])
+    generations.stop()
+    assert put_in_force == ["r1", "r3"]
+
+
+def children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()}
+
+
+def is_over(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except FileNotFoundError:
+        return True
+
+
+def test_a_compiler_that_is_killed_refuses_the_version_and_says_how_it_ended(
+    policy: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed_at_once(path: Path, environment: str) -> Compilation:
+        compilation = Compilation(path, environment)
+        os.kill(compilation.pid, signal.SIGKILL)
+        return compilation
+
+    store, generations = wired(policy)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "Compilation", killed_at_once)
+        assert (generations.reload(), revision(store)) == (False, "r1")
+    assert "ends before it is whole; the process that compiled it was ended by SIGKILL" in caplog.text
+    policy.write_text(text("r2"))
+    assert (generations.reload(), revision(store)) == (True, "r2")
+
+
+def test_stop_ends_a_compilation_that_is_under_way(policy: Path) -> None:
+    before = children()
+    generations = Generations(policy, "prod", PolicyStore(no_keys()).put_in_force)
+    (child,) = children() - before
+    generations.stop()
+    with pytest.raises(GenerationError, match="was ended by SIGKILL"):
+        generations.first()
+    assert is_over(child)
+
+
+def test_the_compiler_ends_with_the_process_that_wants_the_version(policy: Path) -> None:
+    program = f"""
+import os, signal, sys
+sys.path[:] = {sys.path!r}
+from pathlib import Path
+from cors_authz.edge.compilation import Compilation
+print(Compilation(Path({str(policy)!r}), "prod").pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    said = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=False, text=True)
+    until(lambda: is_over(int(said.stdout)))
+
+
+def first(path: Path, environment: str = "prod") -> None:
+    Generations(path, environment, PolicyStore(no_keys()).put_in_force).first()
+
+
+def test_what_does_not_load_at_the_start_is_raised(tmp_path: Path, policy: Path) -> None:
+    with pytest.raises(PolicyFilesError):
+        first(tmp_path / "gone.yaml")
+    with pytest.raises(UnknownEnvironmentError, match="declares no environment `moon`; it declares prod, staging, dev"):
+        first(policy, "moon")
+    policy.write_text(BAD)
+    with pytest.raises(PolicyError):
+        first(policy)
+
+
+def test_a_file_far_below_the_folder_of_a_single_file_wakes_nobody(
+    policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def watch(*_: object, recursive: bool, **__: object) -> Iterator[set[object]]:
+        asked.append(recursive)
+        yield set()
+
+    monkeypatch.setattr(module, "watch", watch)
+    for path in (policy, policy.parent):
+        asked.clear()
+        with watched(path):
+            until(lambda: bool(asked))
+        assert asked[0] is path.is_dir()
+
+
+def check(service: CheckService, origin: str) -> CheckResponse:
+    http = AttributeContext.HttpRequest(
+        method="POST", scheme="https", host="api.example", path="/", headers={"origin": origin}
+    )
+    request = CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))
+    return CheckResponse.FromString(service.check(request.SerializeToString(), ()))
+
+
+def test_each_check_during_reloads_is_answered_under_one_revision(policy: Path) -> None:
+    store, generations = wired(policy)
+    service = CheckService(lambda: store.active, lambda: 0.0, lambda: 0.0, lambda: "0" * 32, lambda *_: None)
+    done, torn, seen = threading.Event(), list[str](), set[str]()
+
+    def ask() -> None:
+        while not done.is_set():
+            response = check(service, "https://r1.example")
+            under = response.dynamic_metadata.fields["revision"].string_value
+            seen.add(under)
+            if (response.status.code == 0) != (under == "r1"):
+                torn.append(under)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(6):
+        policy.write_text(text(f"r{1 + number % 2}"))
+        assert generations.reload()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert (torn, seen) == ([], {"r1", "r2"})
