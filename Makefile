@@ -13,10 +13,14 @@ PORT ?= 10000
 # make test ARGS="-k origin"
 ARGS ?=
 
+# make bench PARTS="decisions growth" SIZE=quick
+PARTS ?=
+SIZE ?= full
+
 GRPCIO_OLDEST := 1.66.2
 GRPCIO_NEWEST := 1.85.1
 
-.PHONY: help run test lint format types proto contract mutants clean
+.PHONY: help run test lint format types proto contract mutants bench bench-readme soak clean
 
 help:
 	@echo "make run       a tour through a real Envoy, then it stays up (TOUR=only ends after it; PORT=10000)"
@@ -26,6 +30,9 @@ help:
 	@echo "make proto     generate cors_authz/_gen from proto/"
 	@echo "make contract  the wire against Envoy's own messages, and the oldest and newest grpcio"
 	@echo "make mutants   change the decision core line by line and see whether a test notices"
+	@echo "make bench     measure the service, its floors and its peers (h2load; Go and Rust where they are installed)"
+	@echo "make bench-readme  write the documents' tables from the last make bench"
+	@echo "make soak      good and bad clients at once, ten minutes for each transport"
 	@echo "make clean     remove what these made"
 
 run: $(VENV)/.demo
@@ -50,15 +57,24 @@ proto: $(VENV)/.dev
 
 contract: $(VENV)/.dev .venv-oracle/.ready .venv-grpcio-oldest/.ready .venv-grpcio-newest/.ready
 	CORS_AUTHZ_ORACLE_PYTHON=.venv-oracle/bin/python $(BIN)/python -m pytest tests/contract
-	.venv-grpcio-oldest/bin/python -m pytest tests/contract/test_transport.py
-	.venv-grpcio-newest/bin/python -m pytest tests/contract/test_transport.py
+	.venv-grpcio-oldest/bin/python -m pytest $(wildcard tests/contract/test_transport*.py)
+	.venv-grpcio-newest/bin/python -m pytest $(wildcard tests/contract/test_transport*.py)
 
 mutants: $(VENV)/.dev
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench $(PARTS) $(if $(filter quick,$(SIZE)),--quick)
+
+bench-readme: $(VENV)/.dev
+	$(BIN)/python -m tests.bench readme
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.soak
+
 clean:
-	rm -rf .venv .venv-* mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .bench mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,151 @@
+"""A run as people read it: tables on the screen, and the same in the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from tests.bench.figures import Better, Figure
+
+BEGIN: Final = "<!-- bench: begin; written by `make bench-readme` -->"
+END: Final = "<!-- bench: end -->"
+
+_LOADS: Final = (("hot", "hot request"), ("mixed", "mixed trace"), ("h2load", "one body by h2load"))
+_ENVOY: Final = (
+    ("rate", "rps"),
+    ("p50_ms", "p50 ms"),
+    ("p99_ms", "p99 ms"),
+    ("added_p50_ms", "one at a time: added p50 ms"),
+    ("envoy_cpu_us", "Envoy CPU µs"),
+    ("service_cpu_us", "service CPU µs"),
+)
+_GROWTH: Final = (
+    ("cpu_us", "CPU µs a check"),
+    ("parse_s", "parse s"),
+    ("check_s", "check s"),
+    ("compile_s", "compile s"),
+    ("load_peak_mb", "load peak MB"),
+    ("swap_s", "files to swap s"),
+    ("serving_mb", "serving MB"),
+    ("swap_peak_mb", "all processes, peak MB"),
+)
+_NO_VALUE: Final = "-"
+
+
+def summary(results: Mapping[str, Any], reached: Sequence[Figure]) -> str:
+    """Write what stands in the README: the conditions and the figures."""
+    return f"{conditions(results)}\n\n{_figures(reached)}"
+
+
+def tables(results: Mapping[str, Any], reached: Sequence[Figure]) -> str:
+    """Write the conditions and every table that a run has, in Markdown."""
+    parts = [summary(results, reached)]
+    if "decisions" in results:
+        parts.append(_decisions(results["decisions"]))
+    if "envoy" in results:
+        parts.append(_envoy(results["envoy"]))
+    if "growth" in results:
+        parts.append(_growth(results["growth"]))
+    skipped = [f"- {name}: skipped, {why}" for name, why in results["skipped"].items()]
+    return "\n\n".join([*parts, "\n".join(skipped)] if skipped else parts)
+
+
+def replaced(document: str, new: str) -> str:
+    """Put new text between the markers of a document.
+
+    Raises: ValueError without both markers.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document has no place for it: write {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{new}\n{END}{after}"
+
+
+def conditions(results: Mapping[str, Any]) -> str:
+    """Say what the figures hold for."""
+    facts = results["facts"]
+    return (
+        f"{facts['cores']} cores; Python {facts['python']}, grpcio {facts['grpcio']}, protobuf {facts['protobuf']}, "
+        f"`GRPC_EXPERIMENTS={facts['experiments']}` for every Python row. Medians of {facts['rounds']} rounds; one "
+        "connection, 32 streams; the server on one core, the loader on the other; CPU from the operating system."
+    )
+
+
+def _figures(reached: Sequence[Figure]) -> str:
+    rows = [
+        (
+            figure.name,
+            _bound(figure, figure.must),
+            _bound(figure, figure.want),
+            _NO_VALUE if figure.reached is None else _number(figure.reached),
+            figure.note or figure.verdict,
+        )
+        for figure in reached
+    ]
+    return _table(("figure", "must", "want", "reached", "is"), rows)
+
+
+def _bound(figure: Figure, bound: float) -> str:
+    return f"{'≥' if figure.better is Better.MORE else '≤'} {bound:g}"
+
+
+def _decisions(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    head = ["server"]
+    for _, title in _LOADS:
+        head += [f"{title}: CPU µs", "checks/s"]
+    body = []
+    for name, loads in rows.items():
+        line = [name]
+        for load, _ in _LOADS:
+            measured = loads.get(load, {})
+            line += [_cell(measured, "cpu_us"), _cell(measured, "rate")]
+        body.append(line)
+    return f"{_table(head, body)}{_loader(rows)}"
+
+
+def _loader(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Show that what sends the traces is not what is measured; nothing where there is no such loader."""
+    fastest = max(rows.values(), key=lambda loads: loads["h2load"]["rate"])
+    if "hot" not in fastest:
+        return ""
+    return (
+        f"\n\nThe traces come from a loader of ours, which judges every answer: {fastest['hot']['rate']:,.0f} checks/s "
+        f"where h2load reaches {fastest['h2load']['rate']:,.0f}."
+    )
+
+
+def _envoy(rows: Mapping[str, Mapping[str, float]]) -> str:
+    plain = min(row["single_p50_ms"] for row in rows.values())
+    added = {name: {**row, "added_p50_ms": row["single_p50_ms"] - plain} for name, row in rows.items()}
+    return _columns("through Envoy", added, _ENVOY)
+
+
+def _growth(rows: Mapping[str, Mapping[str, float]]) -> str:
+    *_, largest = rows.values()
+    paced = (
+        f"At {largest['paced_rate']:,.0f} checks/s, half of what it can answer, the p99 of the largest is "
+        f"{largest['rest_p99_ms']:.2f} ms at rest and {largest['swap_p99_ms']:.2f} ms while a new version is loaded "
+        f"({largest['loaded_swap_s']:.1f} s)."
+    )
+    return f"{_columns('policy', rows, _GROWTH)}\n\n{paced}"
+
+
+def _columns(title: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[tuple[str, str]]) -> str:
+    head = [title, *(name for _, name in columns)]
+    return _table(head, [[name, *(_cell(row, field) for field, _ in columns)] for name, row in rows.items()])
+
+
+def _cell(row: Mapping[str, float], field: str) -> str:
+    return _number(row[field]) if field in row else _NO_VALUE
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
