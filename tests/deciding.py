@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from cors_authz._gen.wire.external_auth_pb2 import CheckResponse, HeaderValueOption
 from cors_authz.envoy.encode import Encoder
 from cors_authz.fetch.request import Request
+from cors_authz.pdp.claims import verified
 from cors_authz.pdp.decide import decide
 from cors_authz.pdp.decision import Decision
 from cors_authz.pdp.match import match
-from cors_authz.pdp.readings import Readings, TokenReading, TokenState
+from cors_authz.pdp.readings import Readings, TokenReading
 from cors_authz.pdp.response import Action, Answer, Header, whole
 from cors_authz.policy.compiled import CompiledPolicy
 from cors_authz.policy.document import Source, read_documents
@@ -69,9 +70,9 @@ def preflight(line: str, origin: str, *asked: str, **headers: str) -> Request:
     return ask(f"OPTIONS {url}", origin=origin, access_control_request_method=method, **names, **headers)
 
 
-def token(**claims: object) -> TokenReading:
+def token(path_of_roles: str = "roles", **claims: object) -> TokenReading:
     """Give a valid token with these claims."""
-    return TokenReading(TokenState.VALID, claims)
+    return verified(claims, path_of_roles)
 
 
 def decided(

@@ -11,6 +11,7 @@ import urllib3
 from cors_authz.edge.clock import monotonic_seconds
 from cors_authz.edge.jwks import FILE_SCHEDULE, URI_SCHEDULE, HttpsFetch, KeySource, read_key_file
 from cors_authz.edge.tokens import TokenReader
+from cors_authz.pdp.claims import verified
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.readings import Readings, TokenReading, TokenState
 from cors_authz.policy.compiled import Provider
@@ -40,7 +41,8 @@ def gather(facts: Facts, claims: Mapping[str, Mapping[str, object]], now: float)
     sources = {name: source for name, provider in providers.items() if (source := _source(provider)) is not None}
     reader = TokenReader(providers, sources)
     tokens = {name: _read(reader, name, facts, now, sources.get(name)) for name in providers}
-    assumed = {name: TokenReading(TokenState.VALID, claims[name]) for name in facts.needs if name in claims}
+    named = facts.policy.providers
+    assumed = {name: verified(claims[name], named[name].roles) for name in facts.needs if name in claims}
     return Gathered(Readings(now, tokens | assumed), (*_key_notes(sources), *_claim_notes(facts, claims)))
 
 

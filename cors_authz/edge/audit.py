@@ -15,7 +15,7 @@ from cors_authz.pdp.decision import Decision, Outcome, Reason
 
 _log = logging.getLogger(__name__)
 
-FLUSH_SECONDS: Final = 0.2
+FLUSH_SECONDS: Final = 0.05
 MAX_WAITING_LINES: Final = 32_768
 """What is decided while so many lines wait is not recorded, and counted instead: checks never wait for a disk."""
 _MAX_TEXT: Final = 256

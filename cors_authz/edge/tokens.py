@@ -17,6 +17,7 @@ from joserfc.jwk import Key
 from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
 
 from cors_authz.edge.jwks import KeyRing, KeySource
+from cors_authz.pdp.claims import verified
 from cors_authz.pdp.readings import TokenReading, TokenState
 from cors_authz.policy.compiled import Provider, TokenPlace
 
@@ -271,7 +272,7 @@ def _judge(provider: Provider, claims: Mapping[str, object], now: float) -> Toke
         return _invalid(why)
     if now >= _expiry(provider, claims):
         return TokenReading(TokenState.EXPIRED, _NO_CLAIMS, "the token's time (exp) has passed")
-    return TokenReading(TokenState.VALID, MappingProxyType(dict(claims)))
+    return verified(claims, provider.roles)
 
 
 def _object_to_issuer(provider: Provider, claims: Mapping[str, object]) -> str | None:

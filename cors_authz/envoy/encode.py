@@ -15,12 +15,17 @@ from cors_authz.pdp.decision import Decision, Outcome, Reason
 from cors_authz.pdp.response import (
     ALLOW_ORIGIN,
     DECISION_ID,
+    GROUP_HEADER,
+    NOBODY,
     Answer,
+    Caller,
     Header,
+    caller_part,
     constant_part,
     echoed_origin,
     request_part,
-    tells_of_caller,
+    told_caller,
+    told_origin_group,
 )
 from cors_authz.policy.compiled import CompiledPolicy
 
@@ -40,7 +45,7 @@ _OK_TO_UPSTREAM: Final = 2
 _OK_TO_REMOVE: Final = 5
 _OK_TO_CLIENT: Final = 6
 
-_MAX_CONSTANTS: Final = 65_536
+_MAX_CONSTANTS: Final = 131_072
 _MAX_CACHED_VALUE: Final = 256
 _LENGTH_DELIMITED: Final = 2
 _VARINT_BITS: Final = 7
@@ -50,8 +55,8 @@ _FORBIDDEN_IN_VALUES: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127
 
 
 # All that the constant part of an answer follows from: reason, status, guard, shadow, whether it is a preflight; group,
-# rule and origin group; whether the upstream is told of the caller, and the version that has ended.
-_Key: TypeAlias = tuple[Reason, int, str, bool, bool, int, int, str, bool, str]
+# and rule; whether the upstream is told of the caller, and the version that has ended.
+_Key: TypeAlias = tuple[Reason, int, str, bool, bool, int, int, bool, str]
 
 
 class Encoder:
@@ -71,7 +76,8 @@ class Encoder:
         Returns: an `envoy.service.auth.v3.CheckResponse` whose status is set.
         Raises: ValueError for a header that would break out of its line.
         """
-        key = _key_of(decision)
+        caller = told_caller(decision)
+        key = _key_of(decision, caller)
         constant = self._constants.get(key)
         if constant is None:
             constant = self._remember(key, decision)
@@ -79,6 +85,12 @@ class Encoder:
         origin, further = echoed_origin(decision), request_part(decision)
         if origin:
             spliced += _echo(_envelope(decision), origin)
+        group = told_origin_group(decision)
+        if group:
+            spliced += _origin_group(group)
+        if caller is not NOBODY:
+            is_short = len(caller.tenant) + len(caller.version) <= _MAX_CACHED_VALUE
+            spliced += _caller(caller) if is_short else _parts(_OK_RESPONSE, caller_part(caller))
         return spliced + _response(decision, further) if any(further) else spliced
 
     def _remember(self, key: _Key | Reason, decision: Decision) -> tuple[bytes, ...]:
@@ -89,7 +101,7 @@ class Encoder:
         return constant
 
 
-def _key_of(decision: Decision) -> _Key | Reason:
+def _key_of(decision: Decision, caller: Caller) -> _Key | Reason:
     facts, reason = decision.facts, decision.reason
     if facts is None:
         return reason
@@ -102,8 +114,7 @@ def _key_of(decision: Decision) -> _Key | Reason:
         facts.kind is Kind.PREFLIGHT,
         group.index if group else -1,
         (standing.rule.index if facts.standing else -2 - standing.rule.index) if standing else -1,
-        standing.membership.group if standing else "",
-        decision.outcome is Outcome.ALLOW and tells_of_caller(decision),
+        caller is NOBODY,
         facts.version if reason is Reason.VERSION_RETIRED else "",
     )
 
@@ -139,8 +150,21 @@ def _http_status(decision: Decision) -> bytes:
     return _delimited(1, _varint_field(1, decision.status))
 
 
+@lru_cache(maxsize=16_384)
+def _origin_group(name: str) -> bytes:
+    return _delimited(_OK_RESPONSE, _serialize_header(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
+
+
+@lru_cache(maxsize=4096)
+def _caller(caller: Caller) -> bytes:
+    return _parts(_OK_RESPONSE, caller_part(caller))
+
+
 def _response(decision: Decision, answer: Answer) -> bytes:
-    envelope = _envelope(decision)
+    return _parts(_envelope(decision), answer)
+
+
+def _parts(envelope: int, answer: Answer) -> bytes:
     if envelope == _OK_RESPONSE:
         parts = [_header(_OK_TO_CLIENT, header) for header in answer.to_client]
         parts += [_header(_OK_TO_UPSTREAM, header) for header in answer.to_upstream]
@@ -152,7 +176,7 @@ def _response(decision: Decision, answer: Answer) -> bytes:
     return _delimited(envelope, b"".join(parts)) if parts else b""
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def _echo(envelope: int, origin: str) -> bytes:
     to_client = _OK_TO_CLIENT if envelope == _OK_RESPONSE else _DENIED_HEADERS
     return _delimited(envelope, _serialize_header(to_client, Header(ALLOW_ORIGIN, origin)))
@@ -160,18 +184,29 @@ def _echo(envelope: int, origin: str) -> bytes:
 
 def _dynamic_metadata(decision: Decision, revision: str) -> bytes:
     rule = decision.rule
+    return b"".join(
+        (
+            _outcome_metadata(decision.outcome, decision.reason, revision),
+            _text_field("group", decision.group.name if decision.group else ""),
+            _text_field("rule", rule.name if rule else ""),
+            _struct_field("shadow", _varint_field(4, 1)) if decision.shadow else b"",
+        )
+    )
+
+
+@lru_cache(maxsize=1024)
+def _outcome_metadata(outcome: Outcome, reason: Reason, revision: str) -> bytes:
     texts = {
-        "outcome": decision.outcome.value,
-        "reason": decision.reason.value,
+        "outcome": outcome.value,
+        "reason": reason.value,
         "decision_id": DECISION_ID,
-        "group": decision.group.name if decision.group else "",
-        "rule": rule.name if rule else "",
         "revision": revision,
     }
-    fields = [_struct_field(name, _delimited(3, text.encode())) for name, text in texts.items()]
-    if decision.shadow:
-        fields.append(_struct_field("shadow", _varint_field(4, 1)))
-    return b"".join(fields)
+    return b"".join(_text_field(name, text) for name, text in texts.items())
+
+
+def _text_field(name: str, text: str) -> bytes:
+    return _struct_field(name, _delimited(3, text.encode()))
 
 
 def _struct_field(name: str, value: bytes) -> bytes:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cors_authz.fetch.request import Kind
-from cors_authz.pdp.claims import role_names
 from cors_authz.pdp.decision import FAULTS, NO_CONTENT, Decision, Objection, Outcome, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.guards import caller, origin, resource, site
@@ -127,6 +126,8 @@ def _is_shadow(facts: Facts) -> bool:
 
 
 def _roles(facts: Facts, readings: Readings) -> tuple[str, ...]:
+    if len(facts.needs) == 1:
+        return _roles_of(facts.needs[0], facts, readings)
     return tuple(role for name in facts.needs for role in _roles_of(name, facts, readings))
 
 
@@ -134,6 +135,5 @@ def _roles_of(name: str, facts: Facts, readings: Readings) -> tuple[str, ...]:
     token = caller.token_of(name, facts, readings)
     if token.state is not TokenState.VALID:
         return ()
-    roles = role_names(token.claims, facts.policy.providers[name].roles)
     # Where either of two issuers will do, a role says whose it is: one's `admin` must not open the other's doors.
-    return roles if len(facts.needs) == 1 else tuple(f"{name}:{role}" for role in roles)
+    return token.roles if len(facts.needs) == 1 else tuple(f"{name}:{role}" for role in token.roles)

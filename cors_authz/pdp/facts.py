@@ -20,7 +20,6 @@ from cors_authz.policy.compiled import (
 
 _EVERY_CREDENTIAL = frozenset(Credential)
 _NO_CREDENTIAL: frozenset[Credential] = frozenset()
-_CREDENTIAL_OF = {TokenPlace.AUTHORIZATION: Credential.BEARER, TokenPlace.COOKIE: Credential.COOKIE}
 
 
 class Standing(NamedTuple):
@@ -80,5 +79,7 @@ class Facts(NamedTuple):
 
     def sees_token_of(self, provider: Provider) -> bool:
         """Tell whether a token of the provider travels on: one in a header of its own always does."""
-        credential = _CREDENTIAL_OF.get(provider.token_place)
-        return credential is None or credential in self.credentials
+        place = provider.token_place
+        if place is TokenPlace.HEADER:
+            return True
+        return (Credential.COOKIE if place is TokenPlace.COOKIE else Credential.BEARER) in self.credentials

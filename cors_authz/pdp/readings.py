@@ -21,13 +21,14 @@ class TokenState(Enum):
 class TokenReading(NamedTuple):
     """A provider's token as it was read.
 
-    `claims` is empty unless the state is `VALID`. `why` is a fragment of a sentence for the operator, such as
-    "issuer is not https://id.example"; it never holds the token or a part of it.
+    `claims` and `roles` are empty unless the state is `VALID`. `why` is a fragment of a sentence for the operator, such
+    as "issuer is not https://id.example"; it never holds the token or a part of it.
     """
 
     state: TokenState
     claims: Mapping[str, object]
     why: str = ""
+    roles: tuple[str, ...] = ()
 
 
 class Readings(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from email.utils import formatdate
 from enum import IntEnum, unique
-from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -31,7 +30,6 @@ VERSION_HEADER: Final = OWN_PREFIX + "api-version"
 ROLES_HEADER: Final = OWN_PREFIX + "roles"
 
 _OF_CALLER: Final = (TENANT_HEADER, VERSION_HEADER, ROLES_HEADER)
-"""The facts of the caller that services need not find out again."""
 _OWN_HEADERS: Final = frozenset({ID_HEADER, GROUP_HEADER, *_OF_CALLER})
 ALLOW_ORIGIN: Final = "access-control-allow-origin"
 _MAX_ROLES_CHARACTERS: Final = 4096
@@ -108,8 +106,44 @@ def echoed_origin(decision: Decision) -> str:
     return facts.origin if decision.reader and not facts.is_preflight else ""
 
 
+def told_origin_group(decision: Decision) -> str:
+    """Give the origin group that the upstream is told, where the request goes on by a rule; else the empty string."""
+    facts = decision.facts
+    if facts is None or facts.standing is None or decision.outcome is not Outcome.ALLOW or decision.shadow:
+        return ""
+    return facts.standing.membership.group
+
+
+class Caller(NamedTuple):
+    """The facts of the caller that services need not find out again, each empty where there is none."""
+
+    tenant: str = ""
+    version: str = ""
+    roles: tuple[str, ...] = ()
+
+
+NOBODY: Final = Caller()
+
+
+def told_caller(decision: Decision) -> Caller:
+    """Give what the upstream is told of the caller: nothing unless the request goes on."""
+    facts = decision.facts
+    if facts is None or decision.outcome is not Outcome.ALLOW or decision.shadow:
+        return NOBODY
+    if not (facts.tenants or facts.version or decision.roles):
+        return NOBODY
+    return Caller(facts.tenant, facts.version, decision.roles)
+
+
+def caller_part(caller: Caller) -> Answer:
+    """Give the part of the answer that follows from the caller; what a client sent in place of a fact is taken off."""
+    said = ((TENANT_HEADER, caller.tenant), (VERSION_HEADER, caller.version), (ROLES_HEADER, _role_list(caller.roles)))
+    told = tuple(Header(name, value) for name, value in said if value)
+    return Answer((), told, tuple(name for name, value in said if not value))
+
+
 def request_part(decision: Decision) -> Answer:
-    """Give the part of the answer that follows from the request, the echoed origin apart."""
+    """Give the part of the answer that follows from the request, the echoed origin and the caller apart."""
     facts = decision.facts
     if decision.shadow or facts is None:
         return _NOTHING
@@ -124,10 +158,14 @@ def whole(decision: Decision, decision_id: str) -> Answer:
     """Give the whole answer, as the client and the upstream will see it. For people; the wire splices its parts."""
     constant, origin, request = constant_part(decision), echoed_origin(decision), request_part(decision)
     echo = (Header(ALLOW_ORIGIN, origin),) if origin else ()
+    told = told_caller(decision)
+    caller = _NOTHING if told is NOBODY else caller_part(told)
+    name = told_origin_group(decision)
+    group = (Header(GROUP_HEADER, name),) if name else ()
     return Answer(
         tuple(_with_id(header, decision_id) for header in constant.to_client + echo + request.to_client),
-        tuple(_with_id(header, decision_id) for header in constant.to_upstream + request.to_upstream),
-        constant.removed + request.removed,
+        tuple(_with_id(header, decision_id) for header in constant.to_upstream + group + caller.to_upstream),
+        constant.removed + caller.removed + request.removed,
         constant.body.replace(DECISION_ID, decision_id),
     )
 
@@ -145,20 +183,12 @@ def _allowed(decision: Decision) -> Answer:
     if echoed_origin(decision):
         granted.add(ALLOW_ORIGIN)
     blanks = tuple(header for header in _BLANKS if header.name not in granted)
-    standing = facts.standing
-    origin_group = (Header(GROUP_HEADER, standing.membership.group),) if standing else ()
-    untold = (*(() if standing else (GROUP_HEADER,)), *(() if tells_of_caller(decision) else _OF_CALLER))
+    untold = (*(() if facts.standing else (GROUP_HEADER,)), *(_OF_CALLER if told_caller(decision) is NOBODY else ()))
     return Answer(
         to_client=(*grants, *blanks, *_group_headers(group), _ID_TO_CLIENT),
-        to_upstream=(Header(ID_HEADER, DECISION_ID), *origin_group),
+        to_upstream=(Header(ID_HEADER, DECISION_ID),),
         removed=(*_withheld(facts.credentials), *untold),
     )
-
-
-def tells_of_caller(decision: Decision) -> bool:
-    """Tell whether the answer names a tenant, a version or roles; where it does not, a client's own are taken off."""
-    facts = decision.facts
-    return facts is not None and bool(facts.tenants or facts.version or decision.roles)
 
 
 def _grants(group: ResourceGroup, rule: Rule | None) -> tuple[Header, ...]:
@@ -250,20 +280,12 @@ def _asked(facts: Facts) -> tuple[Header, ...]:
 
 
 def _request_part_of_allowed(decision: Decision, facts: Facts) -> Answer:
-    spoofed, tells = facts.request.spoofed, tells_of_caller(decision)
-    if not (spoofed or tells):
+    spoofed = facts.request.spoofed
+    if not (spoofed or facts.version):
         return _NOTHING
-    to_client = _announcements(decision, facts)
-    removed = tuple(name for name in spoofed if name not in _OWN_HEADERS)
-    if not tells:
-        return Answer(to_client, (), removed)
-    facts_of_caller = (facts.tenant, facts.version, _role_list(decision.roles))
-    said = tuple(zip(_OF_CALLER, facts_of_caller, strict=True))
-    told = tuple(Header(name, value) for name, value in said if value)
-    return Answer(to_client, told, tuple(name for name, value in said if not value) + removed)
+    return Answer(_announcements(decision, facts), (), tuple(name for name in spoofed if name not in _OWN_HEADERS))
 
 
-@lru_cache(maxsize=1024)
 def _role_list(roles: tuple[str, ...]) -> str:
     """Join roles by commas. A token may name a role as it likes, so what could break the list is percent-encoded."""
     listed = ",".join(quote(role, safe=":/@+", errors="surrogatepass") for role in roles)

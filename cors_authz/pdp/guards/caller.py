@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
 
-from cors_authz.pdp.claims import claim_value, role_names
+from cors_authz.pdp.claims import claim_value
 from cors_authz.pdp.decision import Objection, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.readings import Readings, TokenReading, TokenState
@@ -97,8 +97,7 @@ def _reason_against(guard: Guard, facts: Facts, readings: Readings) -> Reason | 
         token = token_of(guard.provider, facts, readings)
         if token.state is not TokenState.VALID:
             return _TOKEN_REASONS[token.state]
-        roles = facts.policy.providers[guard.provider].roles
-        return _OF_TOKEN[type(condition)](condition, token.claims, roles, facts, readings)
+        return _OF_TOKEN[type(condition)](condition, token, facts, readings)
     return _OF_REQUEST[type(condition)](condition, facts)
 
 
@@ -110,16 +109,16 @@ def _reason_against_all(condition: AnyOf, facts: Facts, readings: Readings) -> R
     return Reason.KEYS_UNAVAILABLE if Reason.KEYS_UNAVAILABLE in reasons else reasons[0]
 
 
-def _any_role(condition: AnyRole, claims: Mapping[str, object], roles: str, *_: object) -> Reason | None:
-    return Reason.ROLE_MISSING if condition.roles.isdisjoint(role_names(claims, roles)) else None
+def _any_role(condition: AnyRole, token: TokenReading, *_: object) -> Reason | None:
+    return Reason.ROLE_MISSING if condition.roles.isdisjoint(token.roles) else None
 
 
-def _all_roles(condition: AllRoles, claims: Mapping[str, object], roles: str, *_: object) -> Reason | None:
-    return None if condition.roles.issubset(role_names(claims, roles)) else Reason.ROLE_MISSING
+def _all_roles(condition: AllRoles, token: TokenReading, *_: object) -> Reason | None:
+    return None if condition.roles.issubset(token.roles) else Reason.ROLE_MISSING
 
 
-def _claim(condition: ClaimIs, claims: Mapping[str, object], *_: object) -> Reason | None:
-    value = claim_value(claims, condition.claim)
+def _claim(condition: ClaimIs, token: TokenReading, *_: object) -> Reason | None:
+    value = claim_value(token.claims, condition.claim)
     held = value if isinstance(value, list | tuple) else (value,)
     return None if any(_same(item, wanted) for item in held for wanted in condition.values) else Reason.CLAIM_MISMATCH
 
@@ -131,21 +130,17 @@ def _same(value: object, wanted: str | int | bool) -> bool:  # noqa: FBT001 - a 
     return value == wanted
 
 
-def _token_age(
-    condition: TokenAge, claims: Mapping[str, object], _roles: str, _facts: Facts, readings: Readings
-) -> Reason | None:
-    issued = claims.get("iat")
+def _token_age(condition: TokenAge, token: TokenReading, _facts: Facts, readings: Readings) -> Reason | None:
+    issued = token.claims.get("iat")
     if not isinstance(issued, int | float):
         return Reason.TOKEN_TOO_OLD
     return None if readings.now - issued <= condition.seconds else Reason.TOKEN_TOO_OLD
 
 
-def _origin_in_claim(
-    condition: OriginInClaim, claims: Mapping[str, object], _roles: str, facts: Facts, _readings: Readings
-) -> Reason | None:
+def _origin_in_claim(condition: OriginInClaim, token: TokenReading, facts: Facts, _readings: Readings) -> Reason | None:
     if not facts.origin:
         return None
-    listed = claim_value(claims, condition.claim)
+    listed = claim_value(token.claims, condition.claim)
     found = isinstance(listed, list | tuple) and facts.origin in listed
     return None if found else Reason.ORIGIN_NOT_IN_TOKEN
 

@@ -14,6 +14,7 @@ from cors_authz._gen.wire.external_auth_pb2 import CheckRequest
 from cors_authz.edge.policy_files import read_sources
 from cors_authz.envoy.decode import decode
 from cors_authz.fetch.request import Request
+from cors_authz.pdp.claims import verified
 from cors_authz.pdp.decide import decide
 from cors_authz.pdp.match import match
 from cors_authz.pdp.readings import Readings, TokenReading, TokenState
@@ -126,4 +127,4 @@ def _reading(authorization: str) -> TokenReading:
         return TokenReading(TokenState.MISSING, {})
     payload = authorization.split(".")[1]
     claims = orjson.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return TokenReading(TokenState.VALID if claims["exp"] > NOW else TokenState.EXPIRED, claims)
+    return verified(claims, "roles") if claims["exp"] > NOW else TokenReading(TokenState.EXPIRED, {})

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from cors_authz.edge.jwks import FILE_SCHEDULE, KEEP_SECONDS, KeysError, KeySource
 from cors_authz.edge.tokens import JWT_AUTHN, MAX_TOKEN_CHARS, TokenReader
+from cors_authz.pdp.claims import verified
 from cors_authz.pdp.readings import TokenReading, TokenState
 from cors_authz.policy.compiled import Provider, TokenPlace
 
@@ -128,7 +129,7 @@ def read(reader: TokenReader, text: str, now: float = NOW) -> TokenReading:
 
 
 def valid(**claims: object) -> TokenReading:
-    return TokenReading(TokenState.VALID, {k: v for k, v in {**CLAIMS, **claims}.items() if v is not None})
+    return verified({k: v for k, v in {**CLAIMS, **claims}.items() if v is not None}, "roles")
 
 
 def invalid(why: str) -> TokenReading:

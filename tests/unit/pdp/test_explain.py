@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from cors_authz.fetch.request import Request, spoofed_names
+from cors_authz.pdp.claims import verified
 from cors_authz.pdp.decide import CHECKS
 from cors_authz.pdp.explain import Explanation, explain
 from cors_authz.pdp.match import match
@@ -132,7 +133,7 @@ def explained(asked: Asked, policy: CompiledPolicy) -> Explanation:
     )
     token = TokenReading(asked.token, {}, "the reader says why")
     if asked.claims is not None:
-        token = TokenReading(TokenState.VALID, asked.claims)
+        token = verified(asked.claims, policy.providers["main"].roles)
     return explain(match(request, policy), Readings(NOW, {"main": token}))
 
 
