@@ -70,7 +70,7 @@ def preflight(line: str, origin: str, *asked: str, **headers: str) -> Request:
     return ask(f"OPTIONS {url}", origin=origin, access_control_request_method=method, **names, **headers)
 
 
-def token(path_of_roles: str = "roles", **claims: object) -> TokenReading:
+def token(path_of_roles: str = "roles", /, **claims: object) -> TokenReading:
     """Give a valid token with these claims."""
     return verified(claims, path_of_roles)
 
