@@ -101,7 +101,7 @@ class TokenReader:
     ) -> None:
         self._providers = providers
         self._sources = sources
-        self._finders = {name: _FINDERS[provider.token_place] for name, provider in providers.items()}
+        self._places = {name: (provider.header, _FINDERS[provider.token_place]) for name, provider in providers.items()}
         self._cache = _Cache(cache_entries)
 
     def read(
@@ -126,7 +126,8 @@ class TokenReader:
         provider = self._providers[provider_name]
         if provider.envoy_metadata:
             return _read_metadata(provider, metadata, now)
-        token = self._finders[provider_name](headers.get(provider.header, ""), provider.token_name)
+        header, find = self._places[provider_name]
+        token = find(headers.get(header, ""), provider.token_name)
         return token if isinstance(token, TokenReading) else self._read_token(provider, token, now)
 
     def _read_token(self, provider: Provider, token: str, now: float) -> TokenReading:

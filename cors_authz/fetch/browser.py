@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Final, NamedTuple, TypeAlias
 
 from cors_authz.fetch.fields import FORBIDDEN_RESPONSE_HEADERS, SAFELISTED_RESPONSE_HEADERS, is_token
-from cors_authz.fetch.origin import OPAQUE, parse_origin, split_port
+from cors_authz.fetch.origin import parse_origin, split_port
 from cors_authz.fetch.request import Site
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
@@ -297,7 +297,7 @@ def _listed(response: Headers, name: str) -> tuple[str, ...] | None:
 
 
 def _space_of_origin(origin: str) -> _Space:
-    parsed = None if origin == OPAQUE else parse_origin(origin)
+    parsed = parse_origin(origin)
     return _space_of(parsed.host) if parsed else _PUBLIC
 
 

@@ -114,15 +114,14 @@ def overriding_method(request: Request, query: str) -> str | None:
     CONNECT, TRACE, TRACK, no token, or two that differ.
     """
     headers = request.headers
-    present = [name for name in METHOD_OVERRIDES if name in headers]
-    if not (present or query):
-        return ""
-    named = {headers[name].upper() for name in present}
-    named.update(value.upper() for value in query_values(query, "_method"))
+    named = [headers[name] for name in METHOD_OVERRIDES if name in headers]
+    if query:
+        named += query_values(query, "_method")
     if not named:
         return ""
-    method = named.pop()
-    return method if not named and is_token(method) and not is_forbidden_method(method) else None
+    methods = set(map(str.upper, named))
+    method = methods.pop()
+    return method if not methods and is_token(method) and not is_forbidden_method(method) else None
 
 
 def kind_of(request: Request, method: str, own_origin: str) -> Kind:

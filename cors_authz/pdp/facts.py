@@ -20,6 +20,11 @@ from cors_authz.policy.compiled import (
 
 _EVERY_CREDENTIAL = frozenset(Credential)
 _NO_CREDENTIAL: frozenset[Credential] = frozenset()
+_CREDENTIAL_OF = {
+    TokenPlace.AUTHORIZATION: Credential.BEARER,
+    TokenPlace.COOKIE: Credential.COOKIE,
+    TokenPlace.HEADER: None,
+}
 
 
 class Standing(NamedTuple):
@@ -79,7 +84,5 @@ class Facts(NamedTuple):
 
     def sees_token_of(self, provider: Provider) -> bool:
         """Tell whether a token of the provider travels on: one in a header of its own always does."""
-        place = provider.token_place
-        if place is TokenPlace.HEADER:
-            return True
-        return (Credential.COOKIE if place is TokenPlace.COOKIE else Credential.BEARER) in self.credentials
+        credential = _CREDENTIAL_OF[provider.token_place]
+        return credential is None or credential in self.credentials

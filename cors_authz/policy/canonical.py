@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -57,9 +57,10 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
 
 def _written(value: timedelta | datetime | float) -> str:
     if isinstance(value, timedelta):
-        unit, letter = next(((unit, letter) for unit, letter in _UNITS if value % unit == timedelta()), _UNITS[-1])
+        unit, letter = next((unit, letter) for unit, letter in _UNITS if value % unit == timedelta())
         return f"{value // unit}{letter}" if value else "0s"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        # Loading reads every moment in UTC.
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
     # The one kind of fraction in the language is a percentage.
     return f"{value:g}%"

@@ -216,10 +216,12 @@ class _Compiler:
         return team.contact if team else ""
 
     def _timing_origins(self, names: Iterable[str]) -> Iterator[str]:
-        for name in names:
+        patterns = self._subject.patterns
+        # `any` has no pattern, and yet it exists in its environments alone.
+        for name in (name for name in names if name in patterns):
             if self._is_any(name):
                 yield "*"
-            yield from (at.pattern.text for at in self._subject.patterns.get(name, ()))
+            yield from (at.pattern.text for at in patterns[name])
 
     def _guards_of(self, names: Iterable[str]) -> tuple[Guard, ...]:
         return tuple(self._guard(name) for name in dict.fromkeys(names))
@@ -454,8 +456,5 @@ def _route_table(hosts: Iterable[tuple[HostPattern, HostRoutes]]) -> RouteTable:
             exact.setdefault(host.host, []).append(routes)
         else:
             patterns.add(host.labels[::-1], routes, below=host.wildcard)
-    return RouteTable({name: (*own, *patterns.find(_reversed_labels(name))) for name, own in exact.items()}, patterns)
-
-
-def _reversed_labels(host: str) -> tuple[str, ...]:
-    return (host,) if host.startswith("[") else tuple(host.split("."))[::-1]
+    # No dot stands in an IPv6 address as it is written here, so it is one label.
+    return RouteTable({name: (*own, *patterns.find(name.split(".")[::-1])) for name, own in exact.items()}, patterns)

@@ -74,6 +74,9 @@ class Unlisted:
 class TokenPlace(Enum):
     """Where a provider's token travels."""
 
+    # Members are single, and the hash of an Enum is slow.
+    __hash__ = object.__hash__
+
     AUTHORIZATION = "authorization"
     HEADER = "header"
     COOKIE = "cookie"

@@ -133,6 +133,4 @@ def _with_suppressions(estate: Estate, findings: Iterable[Finding], now: datetim
 def _sorted(findings: Iterable[Finding], sources: Sequence[Source]) -> tuple[Finding, ...]:
     """Order findings as their files were given, then by place; what is said twice is said once."""
     order = {source.name: index for index, source in enumerate(sources)}
-    return tuple(
-        sorted(dict.fromkeys(findings), key=lambda f: (order.get(f.place.file, len(order)), f.place, f.code, f.text))
-    )
+    return tuple(sorted(dict.fromkeys(findings), key=lambda f: (order[f.place.file], f.place, f.code, f.text)))
