@@ -6,8 +6,8 @@ import logging
 import os
 from collections import deque
 from pathlib import Path
-from threading import Event, Thread
-from typing import Final
+from threading import Event, Lock, Thread
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -16,8 +16,10 @@ from cors_authz.pdp.decision import Decision, Outcome, Reason
 _log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 0.05
-MAX_WAITING_LINES: Final = 32_768
-"""What is decided while so many lines wait is not recorded, and counted instead: checks never wait for a disk."""
+LINES_OF_A_CHUNK: Final = 64
+"""So many lines are put together where they were made: a thousand that lie about push the policy out of the caches."""
+MAX_WAITING_CHUNKS: Final = 512
+"""What is decided while so much waits is not recorded, and counted instead: checks never wait for a disk."""
 _MAX_TEXT: Final = 256
 _OUTCOMES: Final = {outcome: outcome.value for outcome in Outcome}
 _REASONS: Final = {reason: reason.value for reason in Reason}
@@ -54,6 +56,11 @@ def line_of(decision: Decision, decision_id: str, time: float, seconds: float) -
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
+class _Chunk(NamedTuple):
+    text: bytes
+    lines: int
+
+
 class AuditLog:
     """Takes lines from many threads and writes them from one of its own, a few times a second.
 
@@ -64,6 +71,8 @@ class AuditLog:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lines: deque[bytes] = deque()
+        self._chunks: deque[_Chunk] = deque()
+        self._packing = Lock()
         self._lost = 0
         self._is_failing = False
         self._ended = Event()
@@ -90,10 +99,9 @@ class AuditLog:
 
     def append(self, line: bytes) -> None:
         """Hand over a line; returns at once."""
-        if len(self._lines) < MAX_WAITING_LINES:
-            self._lines.append(line)
-        else:
-            self._lost += 1
+        self._lines.append(line)
+        if len(self._lines) >= LINES_OF_A_CHUNK:
+            self._pack()
 
     def stop(self) -> None:
         """Write what waits, and close the file."""
@@ -107,14 +115,24 @@ class AuditLog:
         while not self._ended.wait(FLUSH_SECONDS):
             self._flush()
 
+    def _pack(self) -> None:
+        with self._packing:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if len(self._chunks) < MAX_WAITING_CHUNKS:
+                self._chunks.append(_Chunk(b"".join(lines), len(lines)))
+            else:
+                self._lost += len(lines)
+
     def _flush(self) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        if not lines:
+        self._pack()
+        chunks = [self._chunks.popleft() for _ in range(len(self._chunks))]
+        text = b"".join(chunk.text for chunk in chunks)
+        if not text:
             return
         try:
-            self._write(b"".join(lines))
+            self._write(text)
         except OSError as error:
-            self._lost += len(lines)
+            self._lost += sum(chunk.lines for chunk in chunks)
             if not self._is_failing:
                 _log.error("the audit log cannot be written, and decisions go on: %s", error)
             self._is_failing = True

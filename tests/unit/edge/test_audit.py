@@ -84,7 +84,8 @@ def test_a_log_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
 
 
 def test_what_finds_no_room_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "MAX_WAITING_LINES", 3)
+    monkeypatch.setattr(audit, "LINES_OF_A_CHUNK", 3)
+    monkeypatch.setattr(audit, "MAX_WAITING_CHUNKS", 1)
     log = AuditLog.open(str(tmp_path / "log"))
     for number in range(5):
         log.append(b"%d\n" % number)
