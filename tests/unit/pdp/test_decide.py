@@ -619,7 +619,23 @@ OVERRIDES = {
         ask("POST https://api.example/", x_http_method="PUT"),
         (Outcome.DENY, Reason.METHOD_OVERRIDE_FORBIDDEN, 400),
     ),
+    "an override of a method that no group serves is refused alike": (
+        ask("PUT https://api.example/", x_http_method="POST"),
+        (Outcome.DENY, Reason.METHOD_OVERRIDE_FORBIDDEN, 400),
+    ),
+    "where no group serves either method, there is nothing to choose": (
+        ask("PUT https://api.example/", x_http_method="PATCH"),
+        (Outcome.DENY, Reason.NO_RESOURCE_GROUP, 403),
+    ),
 }
+
+
+@pytest.mark.parametrize(
+    "request_", [ask("GET https://internal.example/"), preflight("POST https://internal.example/", WEB)]
+)
+def test_a_decision_to_let_pass_keeps_the_time_at_which_it_was_made(request_: Request) -> None:
+    decision = decided(POLICY, request_, now=7.0)
+    assert (decision.outcome in {Outcome.ALLOW, Outcome.PREFLIGHT_ALLOW}, decision.now) == (True, 7.0)
 
 
 @pytest.mark.parametrize("sentence", OVERRIDES)

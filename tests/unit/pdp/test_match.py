@@ -217,6 +217,22 @@ def test_tenants_of_a_principal(principal: str, by_prefix: tuple[str, ...], by_w
     assert match(request, BY_WHOLE_PRINCIPAL).tenants == by_whole
 
 
+ACCOUNTS = {
+    "under the accounts": ("spiffe://mesh.example/ns/acme/sa/web", ("acme",)),
+    "under something else": ("spiffe://mesh.example/ns/acme/job/web", ()),
+    "with nothing after the tenant": ("spiffe://mesh.example/ns/acme/", ()),
+}
+
+
+@pytest.mark.parametrize(("principal", "then"), ACCOUNTS.values(), ids=ACCOUNTS)
+def test_all_that_stands_between_the_tenant_and_the_star_must_be_there(principal: str, then: tuple[str, ...]) -> None:
+    policy = compiled(
+        "identity: {mtls: {trustDomains: [mesh.example]}}\n"
+        'tenants: {principal: "spiffe://mesh.example/ns/{tenant}/sa/*"}\n' + GROUP
+    )
+    assert match(ask("GET https://api.example/", principal=principal), policy).tenants == then
+
+
 METADATA: dict[str, tuple[dict[str, dict[str, object]], tuple[str, ...]]] = {
     "text": ({"cors_authz": {"tenant": "acme"}}, ("acme",)),
     "empty": ({"cors_authz": {"tenant": ""}}, ()),

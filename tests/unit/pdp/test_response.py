@@ -24,6 +24,7 @@ guards:
   clerk: {anyRole: [clerk], provider: main}
 originGroups:
   web: {origins: ["https://web.example"], trust: high, contact: web@example}
+  app: {origins: ["https://app.example"], trust: high}
   anyone: {any: true}
 resourceGroups:
   cookies:
@@ -37,7 +38,7 @@ resourceGroups:
       exposeHeaders: [etag, location]
       credentials: [cookie]
       maxAge: 90s
-    responseHeaders: {crossOriginResourcePolicy: same-site, timingAllowOrigin: [web]}
+    responseHeaders: {crossOriginResourcePolicy: same-site, timingAllowOrigin: [web, app]}
   tokens:
     match: [{hosts: ["{tenant}.tokens.example"], paths: ["/{version}/**"]}]
     versions:
@@ -83,7 +84,7 @@ VARY = Header("vary", "Origin, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest", 
 VARY_OF_TOKENS = Header("vary", "Origin, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest, Authorization", Action.APPEND)
 PRIVATE = Header("cache-control", "private", Action.ADD_IF_ABSENT)
 CORP = Header("cross-origin-resource-policy", "same-site")
-TIMING = Header("timing-allow-origin", WEB)
+TIMING = Header("timing-allow-origin", "https://web.example, https://app.example")
 TOLD = ("x-cors-authz-origin-group", "x-cors-authz-tenant", "x-cors-authz-api-version", "x-cors-authz-roles")
 
 

@@ -96,6 +96,18 @@ def test_the_form_is_plain_data_in_the_one_way_to_write_it() -> None:
     assert plain["resourceGroups"]["api"]["allow"] == [{"maxAge": "1h", "methods": ["GET"], "origins": ["web"]}]
 
 
+DURATIONS = {
+    "0s": "0s", "1ms": "1ms", "1000ms": "1s", "90s": "90s", "120s": "2m", "90m": "90m", "24h": "1d", "25h": "25h",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "then"), DURATIONS.items(), ids=DURATIONS)
+def test_a_duration_is_written_in_its_largest_whole_unit(written: str, then: str) -> None:
+    documents, _ = read_documents([Source("p.yaml", TEXT.replace("maxAge: 60m", f"maxAge: {written}").encode())])
+    (plain,) = canonical(documents)
+    assert plain["resourceGroups"]["api"]["allow"] == [{"maxAge": then, "methods": ["GET"], "origins": ["web"]}]
+
+
 def shuffled(data: st.DataObject, value: Any) -> Any:  # noqa: ANN401 - any YAML
     if isinstance(value, dict):
         return {key: shuffled(data, value[key]) for key in data.draw(st.permutations(list(value)))}

@@ -60,6 +60,9 @@ CASES = {
     "any under a guard still varies: credentials are taken off a foreign request": Case(
         f"{OPEN}, guards: [signed-in]", (*SITE, "Authorization"), private=True, star=True
     ),
+    "any under a guard of its rule still varies": Case(
+        "sensitivity: public, allow: [{origins: [anyone], guards: [flagged]}]", (*SITE, "X-Flag"), star=True
+    ),
     "a token in a header of its own is named": Case(
         "guards: [staff], allow: []", (*SITE_MODE, "X-Staff"), private=True
     ),

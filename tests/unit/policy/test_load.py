@@ -107,6 +107,23 @@ def test_findings_are_in_the_order_of_the_files_as_given() -> None:
     assert [f.place.file for f in check_policy(files) if f.code == "CX046"][::2] == ["b.yaml", "a.yaml"]
 
 
+FILES = (
+    Source("b.yaml", f"{HEAD}originGroups: {{b: {{origins: [https://B.example], trust: high}}}}\n".encode()),
+    Source(
+        "a.yaml",
+        b"apiVersion: cors-authz/v1\nkind: PolicyPart\nmetadata: {name: q, owner: web}\n"
+        b"originGroups: {a: {origins: [https://A.example, https://C.example], trust: high}}\n",
+    ),
+)
+
+
+@pytest.mark.parametrize("files", [FILES, FILES[::-1]], ids=["b before a", "a before b"])
+def test_findings_of_lint_are_in_the_order_of_the_files_as_given_then_by_place(files: tuple[Source, ...]) -> None:
+    found = [tuple(f.place) for f in check_policy(files) if f.code == "CX003"]
+    b, a = [("b.yaml", 4, 30)], [("a.yaml", 4, 30), ("a.yaml", 4, 49)]
+    assert found == (b + a if files is FILES else a + b)
+
+
 SUPPRESSIONS = {
     "no clock: each holds": (None, "CX011 suppressed"),
     "before its end it holds": (datetime(2027, 1, 30, 23, 59, tzinfo=UTC), "CX011 suppressed"),
@@ -117,6 +134,13 @@ SUPPRESSIONS = {
 @pytest.mark.parametrize(("now", "said"), SUPPRESSIONS.values(), ids=SUPPRESSIONS)
 def test_a_suppression_marks_what_it_covers(now: datetime | None, said: str) -> None:
     assert {line[5:] for line in told(SUPPRESSED, "prod", now) if "CX011" in line} == {said}
+
+
+@pytest.mark.parametrize(("now", "said"), SUPPRESSIONS.values(), ids=SUPPRESSIONS)
+def test_a_policy_loads_with_its_warnings_and_what_is_suppressed_of_them(now: datetime | None, said: str) -> None:
+    loaded = load_policy(sources(SUPPRESSED), "prod", now)
+    assert loaded.findings == check_policy(sources(SUPPRESSED), "prod", now)
+    assert {f"{f.code}{' suppressed' * f.suppressed}" for f in loaded.findings if f.code == "CX011"} == {said}
 
 
 def test_a_revision_that_the_policy_names_is_its_revision() -> None:
