@@ -37,12 +37,12 @@ def gather(facts: Facts, claims: Mapping[str, Mapping[str, object]], now: float)
     Raises: click.UsageError for claims of a provider that the policy does not have.
     """
     _demand_known(claims, facts.policy.providers)
-    providers = {name: facts.policy.providers[name] for name in facts.needs if name not in claims}
+    providers = {name: facts.policy.providers[name] for name in facts.needs.providers if name not in claims}
     sources = {name: source for name, provider in providers.items() if (source := _source(provider)) is not None}
     reader = TokenReader(providers, sources)
     tokens = {name: _read(reader, name, facts, now, sources.get(name)) for name in providers}
     named = facts.policy.providers
-    assumed = {name: verified(claims[name], named[name].roles) for name in facts.needs if name in claims}
+    assumed = {name: verified(claims[name], named[name].roles) for name in facts.needs.providers if name in claims}
     return Gathered(Readings(now, tokens | assumed), (*_key_notes(sources), *_claim_notes(facts, claims)))
 
 
@@ -83,7 +83,7 @@ def _key_notes(sources: Mapping[str, KeySource]) -> tuple[str, ...]:
 def _claim_notes(facts: Facts, claims: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(
         f"a valid token of `{name}` is assumed, not verified"
-        if name in facts.needs
+        if name in facts.needs.providers
         else f"the claims of `{name}` change nothing: no token of it is read for this request"
         for name in claims
     )

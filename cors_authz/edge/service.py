@@ -70,7 +70,7 @@ class CheckService:
         if request is None:
             return refuse_unread(Reason.REQUEST_MALFORMED)
         facts, now = match(request, active.policy), self._clock()
-        tokens = _tokens(active.tokens, facts, now) if facts.needs else _NO_TOKENS
+        tokens = _tokens(active.tokens, facts, now) if facts.needs.providers else _NO_TOKENS
         return decide(facts, Readings(now, tokens))
 
 
@@ -79,4 +79,4 @@ _NO_TOKENS: Final[Mapping[str, TokenReading]] = {}
 
 def _tokens(reader: TokenReader, facts: Facts, now: float) -> Mapping[str, TokenReading]:
     request = facts.request
-    return {name: reader.read(name, request.headers, request.metadata, now) for name in facts.needs}
+    return {name: reader.read(name, request.headers, request.metadata, now) for name in facts.needs.providers}

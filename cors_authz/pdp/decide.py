@@ -9,7 +9,7 @@ from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import FAULTS, NO_CONTENT, Decision, Objection, Outcome, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.guards import caller, origin, resource, site
-from cors_authz.pdp.readings import Readings, TokenState
+from cors_authz.pdp.readings import Readings
 from cors_authz.policy.compiled import EVERY_CONCERN, Concern
 
 
@@ -117,7 +117,7 @@ def _allow(facts: Facts, readings: Readings) -> Decision:
             Outcome.PREFLIGHT_ALLOW, Reason.PREFLIGHT_ALLOWED, NO_CONTENT, facts, None, (), shadow, readings.now
         )
     reason = Reason.RULE_ALLOWED if facts.standing else _ALLOWED[facts.kind]
-    roles = _roles(facts, readings) if facts.needs else ()
+    roles = _roles(facts, readings) if facts.needs.providers else ()
     return Decision(Outcome.ALLOW, reason, 0, facts, None, roles, shadow, readings.now)
 
 
@@ -126,14 +126,9 @@ def _is_shadow(facts: Facts) -> bool:
 
 
 def _roles(facts: Facts, readings: Readings) -> tuple[str, ...]:
-    if len(facts.needs) == 1:
-        return _roles_of(facts.needs[0], facts, readings)
-    return tuple(role for name in facts.needs for role in _roles_of(name, facts, readings))
-
-
-def _roles_of(name: str, facts: Facts, readings: Readings) -> tuple[str, ...]:
-    token = caller.token_of(name, facts, readings)
-    if token.state is not TokenState.VALID:
-        return ()
+    names, are_of_several = facts.needs
+    tokens = readings.tokens
+    if not are_of_several:
+        return tokens.get(names[0], caller.MISSING).roles
     # Where either of two issuers will do, a role says whose it is: one's `admin` must not open the other's doors.
-    return token.roles if len(facts.needs) == 1 else tuple(f"{name}:{role}" for role in token.roles)
+    return tuple(f"{name}:{role}" for name in names for role in tokens.get(name, caller.MISSING).roles)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cors_authz.fetch.request import Kind, Request
 from cors_authz.fetch.target import Authority, Target
 from cors_authz.policy.compiled import (
+    EVERY_CREDENTIAL,
+    NO_CREDENTIAL,
     CompiledPolicy,
     Credential,
     Membership,
+    Needs,
     Protocol,
     Provider,
     ResourceGroup,
     Route,
     Rule,
-    TokenPlace,
 )
 
-_EVERY_CREDENTIAL = frozenset(Credential)
-_NO_CREDENTIAL: frozenset[Credential] = frozenset()
-_CREDENTIAL_OF = {
-    TokenPlace.AUTHORIZATION: Credential.BEARER,
-    TokenPlace.COOKIE: Credential.COOKIE,
-    TokenPlace.HEADER: None,
-}
+OF_STRANGERS: Final = frozenset({Kind.CROSS_ORIGIN, Kind.READ})
+"""Kinds of request that go on with no credential unless a rule grants one."""
 
 
 class Standing(NamedTuple):
@@ -41,7 +38,7 @@ class Facts(NamedTuple):
     run (the asked one in a preflight, an overriding one anywhere), None where an override is forbidden. `asked` is
     what a preflight asks for, as it was sent. `version` is empty where the group has none or the request names none,
     and `version_known` is False where a preflight cannot show it. `listed` is the narrowest rule that has the origin
-    at all, `standing` and `rule` say which one decides. `needs` names the providers whose tokens the decision may read.
+    at all, `standing` and `rule` say which one decides. `needs` says whose tokens the decision may read.
     """
 
     policy: CompiledPolicy
@@ -63,7 +60,7 @@ class Facts(NamedTuple):
     standing: Standing | None
     rule: Rule | None
     asked_headers: tuple[str, ...] | None
-    needs: tuple[str, ...]
+    needs: Needs
 
     @property
     def is_preflight(self) -> bool:
@@ -80,9 +77,8 @@ class Facts(NamedTuple):
         """The kinds of credential that travel on with the request; the others count as not sent."""
         if self.standing is not None:
             return self.standing.rule.credentials
-        return _NO_CREDENTIAL if self.kind in {Kind.CROSS_ORIGIN, Kind.READ} else _EVERY_CREDENTIAL
+        return NO_CREDENTIAL if self.kind in OF_STRANGERS else EVERY_CREDENTIAL
 
     def sees_token_of(self, provider: Provider) -> bool:
-        """Tell whether a token of the provider travels on: one in a header of its own always does."""
-        credential = _CREDENTIAL_OF[provider.token_place]
-        return credential is None or credential in self.credentials
+        """Tell whether a token of the provider travels on."""
+        return provider.credential is None or provider.credential in self.credentials

@@ -17,11 +17,12 @@ from cors_authz.fetch.target import (
     read_authority,
     read_target,
 )
-from cors_authz.pdp.facts import Facts, Standing
+from cors_authz.pdp.facts import OF_STRANGERS, Facts, Standing
 from cors_authz.policy.compiled import (
     CompiledPolicy,
     HostRoutes,
     Membership,
+    Needs,
     Protocol,
     ResourceGroup,
     Route,
@@ -43,6 +44,7 @@ class _Version(NamedTuple):
 
 
 _BY_ORIGIN: Final = frozenset({Kind.CROSS_ORIGIN, Kind.PREFLIGHT})
+_NO_NEEDS: Final = Needs()
 _NO_VERSION: Final = _Version("", known=True)
 _UNKNOWN_VERSION: Final = _Version("", known=False)
 
@@ -114,11 +116,13 @@ def _place_of(host: str, scheme: str) -> _Place:
     return _Place(authority, f"{scheme}://{authority.text}", authority.port or DEFAULT_PORTS.get(scheme, ""))
 
 
-def _needs(group: ResourceGroup | None, rule: Rule | None, kind: Kind) -> tuple[str, ...]:
-    """Name the providers whose tokens the decision may read; a preflight carries none."""
-    if group is None or kind is Kind.PREFLIGHT or (kind is Kind.CROSS_ORIGIN and rule is None):
-        return ()
-    return group.providers + rule.providers if rule and rule.providers else group.providers
+def _needs(group: ResourceGroup | None, rule: Rule | None, kind: Kind) -> Needs:
+    """Say whose tokens the decision may read; a preflight carries none."""
+    if group is None or kind is Kind.PREFLIGHT:
+        return _NO_NEEDS
+    if rule is not None:
+        return rule.needs
+    return group.needs_of_strangers if kind in OF_STRANGERS else group.needs
 
 
 def _effective_method(sent: str, override: str | None) -> str | None:

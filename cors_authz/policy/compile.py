@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import ip_network
@@ -11,6 +11,8 @@ from typing import Final
 from cors_authz.fetch.origin import Origin
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import (
+    EVERY_CREDENTIAL,
+    NO_CREDENTIAL,
     AllRoles,
     AnyOf,
     AnyRole,
@@ -20,10 +22,12 @@ from cors_authz.policy.compiled import (
     CompiledPolicy,
     Concern,
     Condition,
+    Credential,
     Guard,
     HeaderIs,
     HostRoutes,
     Membership,
+    Needs,
     OriginInClaim,
     OriginTable,
     PrincipalIn,
@@ -116,8 +120,9 @@ class _Compiler:
     def _group(self, index: int, named: Named[schema.ResourceGroup]) -> ResourceGroup:
         model = named.model
         sensitivity = self._subject.class_of(named)
-        rules = tuple(self._compiled_rules(named))
         guards = self._guards_of((*sensitivity.guards, *model.guards))
+        providers = self._providers_of_group(named, guards)
+        rules = tuple(self._compiled_rules(named, providers))
         headers = model.response_headers
         group = ResourceGroup(
             index=index,
@@ -128,7 +133,9 @@ class _Compiler:
             rules=rules,
             rules_of=_by_origin_group(rules),
             guards=guards,
-            providers=self._providers_of_group(named, guards),
+            providers=providers,
+            needs=self._needs(providers, EVERY_CREDENTIAL),
+            needs_of_strangers=self._needs(providers, NO_CREDENTIAL),
             protocols=frozenset(map(Protocol, model.protocols)),
             browser_only=model.browser_only,
             shadow=(model.mode or self._estate.defaults.mode) == "shadow",
@@ -163,12 +170,19 @@ class _Compiler:
         names = (*group.providers, *(name for rule in group.rules for name in rule.providers))
         return tuple(dict.fromkeys(self._providers[name].header for name in names))
 
-    def _compiled_rules(self, named: Named[schema.ResourceGroup]) -> Iterator[Rule]:
+    def _compiled_rules(self, named: Named[schema.ResourceGroup], of_group: tuple[str, ...]) -> Iterator[Rule]:
         for rule in self._subject.rules[named.name]:
             names = tuple(group.name for group in self._subject.origin_groups_of(rule))
             # A rule whose origins do not exist in this environment is not there either.
             if names:
-                yield self._rule(named, rule, names)
+                compiled = self._rule(named, rule, names)
+                yield replace(compiled, needs=self._needs((*of_group, *compiled.providers), compiled.credentials))
+
+    def _needs(self, providers: Iterable[str], credentials: Collection[Credential]) -> Needs:
+        asked_about = tuple(dict.fromkeys(providers))
+        travelling = {None, *credentials}
+        read = tuple(name for name in asked_about if self._providers[name].credential in travelling)
+        return Needs(read, len(asked_about) > 1)
 
     def _rule(self, named: Named[schema.ResourceGroup], rule: EffectiveRule, names: tuple[str, ...]) -> Rule:
         model = rule.model

@@ -36,6 +36,10 @@ class Credential(Enum):
     MTLS = "mtls"
 
 
+EVERY_CREDENTIAL: Final = frozenset(Credential)
+NO_CREDENTIAL: Final[frozenset[Credential]] = frozenset()
+
+
 @unique
 class Reach(Enum):
     """How far a class of unlisted cross-site requests gets."""
@@ -102,6 +106,29 @@ class Provider:
     def header(self) -> str:
         """The request header, in lower case, that carries the token."""
         return "cookie" if self.token_place is TokenPlace.COOKIE else self.token_name
+
+    @property
+    def credential(self) -> Credential | None:
+        """The credential that the token is a part of; None in a header of its own, which always travels on."""
+        return _CREDENTIAL_OF[self.token_place]
+
+
+_CREDENTIAL_OF: Final = {
+    TokenPlace.AUTHORIZATION: Credential.BEARER,
+    TokenPlace.COOKIE: Credential.COOKIE,
+    TokenPlace.HEADER: None,
+}
+
+
+class Needs(NamedTuple):
+    """Whose tokens a decision may read: of the providers that are asked about, those whose token travels on."""
+
+    providers: tuple[str, ...] = ()
+    are_of_several: bool = False
+    """Whether several providers are asked about, so that each role says whose it is."""
+
+
+_NO_NEEDS: Final = Needs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +293,8 @@ class Rule:
     """Who answers for the rule: the team that it names, else the owner of its group."""
     providers: tuple[str, ...] = ()
     """The providers whose tokens the guards of the rule read."""
+    needs: Needs = _NO_NEEDS
+    """Whose tokens are read of a request that comes under the rule."""
 
     def admits(self, method: str, version: str | None) -> bool:
         """Tell whether the rule is a candidate for a method and a version; None stands for some version."""
@@ -317,6 +346,10 @@ class ResourceGroup:
     """The guards of the class, then those of the group."""
     providers: tuple[str, ...] = ()
     """The providers whose tokens the guards, or the tenant's claim, read."""
+    needs: Needs = _NO_NEEDS
+    """Whose tokens are read of a request that no rule has to admit, with every credential."""
+    needs_of_strangers: Needs = _NO_NEEDS
+    """Whose tokens are read of an unlisted one, which goes on with no credential."""
     protocols: frozenset[Protocol] = frozenset({Protocol.HTTP})
     browser_only: bool = False
     shadow: bool = False

@@ -329,6 +329,7 @@ TENANTS = compiled(
 tenants: {claim: tid}
 guards:
   signed-in: {authenticated: true, provider: main}
+  badged: {authenticated: true, provider: staff}
 originGroups:
   web: {origins: ["https://web.example"], trust: high}
 resourceGroups:
@@ -336,6 +337,10 @@ resourceGroups:
     match: [{hosts: ["{tenant}.guarded.example"], paths: ["/**", "/of/{tenant}/**"]}]
     guards: [signed-in]
     allow: [{origins: [web], credentials: [bearer]}]
+  by-header:
+    match: [{hosts: ["{tenant}.by-header.example"]}]
+    guards: [badged]
+    allow: []
   open:
     match: [{hosts: ["{tenant}.open.example"]}]
     allow: [{origins: [web], credentials: [bearer]}]
@@ -381,6 +386,16 @@ OF_TENANTS: dict[str, tuple[Request, dict[str, TokenReading], Reason]] = {
     "a token that is taken off": (
         ask("GET https://acme.open.example/", origin="https://evil.example"),
         {"main": token(tid="globex")},
+        Reason.UNLISTED_READ,
+    ),
+    "a token in a header of its own, which travels on from any page": (
+        ask("GET https://acme.by-header.example/", origin="https://evil.example"),
+        {"staff": token(tid="globex")},
+        Reason.TENANT_MISMATCH,
+    ),
+    "a token in a header of its own that agrees": (
+        ask("GET https://acme.by-header.example/", origin="https://evil.example"),
+        {"staff": token(tid="acme")},
         Reason.UNLISTED_READ,
     ),
     "a preflight has no token": (

@@ -294,7 +294,7 @@ NEEDS: dict[str, tuple[Request, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize(("request_", "then"), NEEDS.values(), ids=NEEDS)
 def test_the_tokens_that_a_decision_needs(request_: Request, then: tuple[str, ...]) -> None:
-    assert match(request_, POLICY).needs == then
+    assert match(request_, POLICY).needs.providers == then
 
 
 def test_the_public_scheme_says_which_origin_is_ones_own() -> None:

@@ -12,11 +12,13 @@ from cors_authz.policy.compiled import (
     AnyOf,
     ApiVersion,
     Authenticated,
+    CompiledPolicy,
     Concern,
     Credential,
     Guard,
     HeaderIs,
     Membership,
+    Needs,
     OriginTable,
     Protocol,
     Provider,
@@ -34,7 +36,7 @@ from cors_authz.policy.compiled import (
 )
 from cors_authz.policy.finding import Place
 from cors_authz.policy.pattern import SlotAt
-from tests.deciding import compiled
+from tests.deciding import IDENTITY, compiled
 
 PROVIDER = """
 identity:
@@ -193,6 +195,7 @@ PAGES = Rule(
     description="The shop's own pages.",
     owner="ops",
     providers=("main",),
+    needs=Needs(("main",)),
 )
 STARS = Rule(
     index=1,
@@ -235,6 +238,7 @@ def test_a_group_that_says_everything() -> None:
         rules_of={"web": (PAGES,), "app": (PAGES,), "tools": (STARS,)},
         guards=(SIGNED_IN,),
         providers=("main",),
+        needs=Needs(("main",)),
         protocols=frozenset({Protocol.HTTP, Protocol.SSE}),
         browser_only=True,
         shadow=True,
@@ -436,6 +440,20 @@ def test_how_a_tenant_is_known(key: str, then: Known) -> None:
     assert (policy.tenants, policy.groups[0].providers, policy.surroundings) == then
 
 
+BOTH = ("main", "staff")
+SEVERAL = True
+
+
+def two_issuers(guards: str, rule: str) -> CompiledPolicy:
+    return compiled(
+        IDENTITY + "guards:\n"
+        "  by-main: {authenticated: true, provider: main}\n  by-staff: {authenticated: true, provider: staff}\n"
+        "originGroups:\n  web: {origins: ['https://web.example'], trust: high}\n"
+        f"resourceGroups:\n  group:\n    match: [{{hosts: [api.example]}}]\n    {guards}\n"
+        f"    allow: [{{origins: [web]{rule and f', {rule}'}}}]\n"
+    )
+
+
 def test_a_claim_is_read_for_a_group_with_a_slot_for_the_tenant() -> None:
     policy = compiled(
         f"{PROVIDER}tenants: {{claim: tid}}\n"
@@ -443,6 +461,45 @@ def test_a_claim_is_read_for_a_group_with_a_slot_for_the_tenant() -> None:
         "  none:\n    match: [{hosts: [other.example]}]\n    allow: []\n"
     )
     assert {group.name: group.providers for group in policy.groups} == {"slot": ("main",), "none": ()}
+
+
+NEEDS = {
+    "every token that a page of one's own sends": ("guards: [by-main, by-staff]", "needs", Needs(BOTH, SEVERAL)),
+    "of a stranger, what is no credential": (
+        "guards: [by-main, by-staff]",
+        "needs_of_strangers",
+        Needs(("staff",), SEVERAL),
+    ),
+    "of a stranger, none": ("guards: [by-main]", "needs_of_strangers", Needs()),
+    "one provider, whichever": ("guards: [by-staff]", "needs_of_strangers", Needs(("staff",))),
+}
+
+
+@pytest.mark.parametrize(("guards", "of", "then"), NEEDS.values(), ids=NEEDS)
+def test_whose_tokens_a_group_reads(guards: str, of: str, then: Needs) -> None:
+    assert getattr(two_issuers(guards, "").groups[0], of) == then
+
+
+NEEDS_OF_RULES = {
+    "the group's, where the credential is granted": ("guards: [by-main]", "credentials: [bearer]", Needs(("main",))),
+    "none, where it is not": ("guards: [by-main]", "", Needs()),
+    "the group's and the rule's": (
+        "guards: [by-main]",
+        "credentials: [bearer], guards: [by-staff]",
+        Needs(BOTH, SEVERAL),
+    ),
+    "the rule's alone travels": ("guards: [by-main]", "guards: [by-staff]", Needs(("staff",), SEVERAL)),
+    "once, where both ask for it": (
+        "guards: [by-main]",
+        "credentials: [bearer], guards: [by-main]",
+        Needs(("main",)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("guards", "rule", "then"), NEEDS_OF_RULES.values(), ids=NEEDS_OF_RULES)
+def test_whose_tokens_a_rule_reads(guards: str, rule: str, then: Needs) -> None:
+    assert two_issuers(guards, rule).groups[0].rules[0].needs == then
 
 
 SURROUNDINGS = {
