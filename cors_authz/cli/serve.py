@@ -61,15 +61,6 @@ class _Workers(click.ParamType[int]):
     help="auto takes the fast completion queue where it works, and gRPC's own server elsewhere.",
 )
 @click.option(
-    "--threads",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    envvar="CORS_AUTHZ_THREADS",
-    show_envvar=True,
-    help="How many checks grpc-server answers at once; the completion queue answers one after the other.",
-)
-@click.option(
     "--max-concurrent",
     type=click.IntRange(1, 100_000),
     default=Bounds().concurrent,
@@ -160,6 +151,5 @@ def _settings(how: dict[str, Any]) -> Settings:
         choice=TransportChoice(how.pop("transport")),
         tls=tls_of(how.pop("tls_cert"), how.pop("tls_key"), how.pop("tls_client_ca")),
         bounds=Bounds(concurrent=how.pop("max_concurrent")),
-        threads=how.pop("threads"),
     )
     return Settings(policy=how.pop("policy_path"), transport=transport, **how)

@@ -18,9 +18,9 @@ from cors_authz.edge.transport.interface import (
     HEALTH_WATCH_METHOD,
     LEAVING,
     NO_HEALTH_REQUEST,
+    NO_MESSAGE,
     NO_SUCH_SERVICE,
     NOT_DECIDED,
-    ONE_MESSAGE,
     TOO_MANY_WATCHERS,
     Bounds,
     Metadata,
@@ -78,12 +78,25 @@ def test_another_method_is_unimplemented(running: Running, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", [CHECK_METHOD, HEALTH_CHECK_METHOD])
-@pytest.mark.parametrize("messages", [(), (b"", b""), (b"ab", b"cd"), (b"ab", b""), (b"a", b"b", b"c")], ids=repr)
-def test_a_call_of_no_message_or_of_several_is_refused(
-    running: Running, method: str, messages: tuple[bytes, ...]
-) -> None:
-    assert running.call(method, *messages) == Ended(grpc.StatusCode.UNIMPLEMENTED, ONE_MESSAGE)
+def test_a_call_of_no_message_is_refused(running: Running, method: str) -> None:
+    assert running.call(method) == Ended(grpc.StatusCode.UNIMPLEMENTED, NO_MESSAGE)
     assert running.check(b"ab") == b"ba"
+
+
+@pytest.mark.parametrize("messages", [(b"ab", b"cd"), (b"ab", b""), (b"a", b"b", b"c")], ids=repr)
+def test_of_several_messages_the_first_is_answered_and_no_other_is_seen(
+    make: Maker, address: str, messages: tuple[bytes, ...]
+) -> None:
+    seen: list[bytes] = []
+
+    def check(raw: bytes, _metadata: Metadata) -> bytes:
+        seen.append(raw)
+        return raw[::-1]
+
+    with serve(make, address, check) as running:
+        assert running.call(CHECK_METHOD, *messages) == messages[0][::-1]
+        assert running.check(b"xy") == b"yx"
+    assert seen == [messages[0], b"xy"]
 
 
 def test_a_message_above_the_bound_is_refused_and_the_next_one_is_answered(running: Running) -> None:

@@ -6,7 +6,7 @@ suite runs over this transport and over the public one, with the oldest and the 
 
 Core completes a batch of operations by handing back the batch's tag. Here every tag is what to do next:
 
-    begin -> first message -> no second message -> answer -> ended
+    begin -> message -> answer -> ended
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from cors_authz.edge.transport.interface import (
     HEALTH_WATCH_METHOD,
     LEAVING,
     NO_HEALTH_REQUEST,
+    NO_MESSAGE,
     NO_SUCH_METHOD,
     NO_SUCH_SERVICE,
     NOT_DECIDED,
-    ONE_MESSAGE,
     OVERLOADED,
     TOO_LATE,
     TOO_LONG,
@@ -168,25 +168,14 @@ class CompletionQueueTransport:
             self._refuse(call, cygrpc.StatusCode.resource_exhausted, OVERLOADED)
         else:
             self._open[call] = self._now
-            call.start_server_batch((_ReceiveMessage(_NO_FLAGS),), partial(self._first_message, request, respond))
+            call.start_server_batch((_ReceiveMessage(_NO_FLAGS),), partial(self._message, request, respond))
 
-    def _first_message(self, request: _Event, respond: _Respond, event: _Event) -> None:
+    def _message(self, request: _Event, respond: _Respond, event: _Event) -> None:
         call, message = request.call, event.batch_operations[0].message()
         if call not in self._open:  # swept
             return
         if message is None:  # none was sent, or the call is over: cancelled, too late, too long
-            self._refuse(call, cygrpc.StatusCode.unimplemented, ONE_MESSAGE)
-        else:
-            call.start_server_batch(
-                (_ReceiveMessage(_NO_FLAGS),), partial(self._no_second_message, request, respond, message)
-            )
-
-    def _no_second_message(self, request: _Event, respond: _Respond, message: bytes, event: _Event) -> None:
-        call = request.call
-        if call not in self._open:
-            return
-        if event.batch_operations[0].message() is not None:
-            self._refuse(call, cygrpc.StatusCode.unimplemented, ONE_MESSAGE)
+            self._refuse(call, cygrpc.StatusCode.unimplemented, NO_MESSAGE)
         elif self._now >= request.call_details.deadline:
             self._refuse(call, cygrpc.StatusCode.deadline_exceeded, TOO_LATE)
         else:

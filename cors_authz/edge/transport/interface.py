@@ -16,7 +16,7 @@ Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Check: TypeAlias = Callable[[bytes, Metadata], bytes]
 """Answers a serialized CheckRequest and the metadata of its call with a serialized CheckResponse."""
 
-ONE_MESSAGE: Final = "one message, and no more, makes this call"
+NO_MESSAGE: Final = "a message makes this call, and none came"
 OVERLOADED: Final = "too many calls are under way; ask another instance"
 TOO_LONG: Final = "the call was open for too long, and made room"
 TOO_LATE: Final = "the deadline passed before the decision"
@@ -81,13 +81,11 @@ class TransportOptions:
         choice: with which transport.
         tls: the service's certificate; None serves in the clear.
         bounds: how much a client can take.
-        threads: how many checks `grpc.server` answers at once; the loop answers one after the other.
     """
 
     choice: TransportChoice = TransportChoice.AUTO
     tls: Tls | None = None
     bounds: Bounds = Bounds()
-    threads: int = 4
 
 
 class Transport(Protocol):

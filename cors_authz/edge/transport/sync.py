@@ -1,14 +1,14 @@
 """The fallback transport: `grpc.server`, the public layer, with handlers that see raw bytes.
 
-It keeps the same promises at four times the CPU. One costs it a thread: a call that is begun and never sent holds one
-until the sweep cancels it.
+It keeps the same promises at two and a half times the CPU: every call has a thread of its own, a silent one until the
+sweep cancels it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import BoundedSemaphore, Event, Lock, Thread
+from threading import BoundedSemaphore, Event, Thread
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -23,10 +23,9 @@ from cors_authz.edge.transport.interface import (
     HEALTH_WATCH_METHOD,
     LEAVING,
     NO_HEALTH_REQUEST,
+    NO_MESSAGE,
     NO_SUCH_SERVICE,
     NOT_DECIDED,
-    ONE_MESSAGE,
-    TOO_LATE,
     TOO_MANY_WATCHERS,
     Check,
     TransportOptions,
@@ -52,8 +51,8 @@ class GrpcServerTransport:
         self._health, self._tls, self._leaving = health, options.tls, Event()
         self._silent = _SilentCalls(clock, bounds.crowded_seconds)
         self._server = grpc.server(
-            # Each watcher of our health holds a thread; it must not be one that checks need.
-            ThreadPoolExecutor(options.threads + bounds.watchers, thread_name_prefix="check"),
+            # One for each call, as a silent one holds its own until it is swept; threads begin when they are needed.
+            ThreadPoolExecutor(bounds.concurrent, thread_name_prefix="check"),
             options=core_arguments(bounds),
             maximum_concurrent_rpcs=bounds.concurrent,
         )
@@ -86,41 +85,38 @@ class GrpcServerTransport:
 
 
 class _SilentCalls:
-    """Calls whose message has not come whole: each holds a thread, and a message comes with its call."""
+    """Calls whose message has not come: each holds a thread, and an honest message comes with its call."""
 
     def __init__(self, clock: Callable[[], float], seconds: float) -> None:
         self._clock, self._seconds = clock, seconds
-        self._lock = Lock()
+        # Its single operations are atomic: a lock around them would be held by every check.
         self._began: dict[grpc.ServicerContext, float] = {}
 
     def message(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        """Wait for the one message of a call; a call with none, or with two, ends here."""
-        with self._lock:
-            self._began[context] = self._clock()
+        """Wait for the message of a call; a call with none ends here."""
+        self._began[context] = self._clock()
         try:
-            first, second = next(messages, None), next(messages, None)
+            message = next(messages, None)
         finally:
-            with self._lock:
-                del self._began[context]
-        if first is None or second is not None:
-            _refuse(context, grpc.StatusCode.UNIMPLEMENTED, ONE_MESSAGE)
-        return first
+            del self._began[context]
+        if message is None:
+            _refuse(context, grpc.StatusCode.UNIMPLEMENTED, NO_MESSAGE)
+        return message
 
     def sweep_until(self, end: Event) -> None:
         """Cancel those that have waited too long, until the end."""
         while not end.wait(_SWEEP_SECONDS):
             now = self._clock()
-            with self._lock:
-                old = [context for context, began in self._began.items() if now - began >= self._seconds]
-            for context in old:
-                context.cancel()
+            for context, began in self._began.copy().items():
+                if now - began >= self._seconds:
+                    context.cancel()
 
 
 class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, check: Check, health: Health, silent: _SilentCalls, leaving: Event, watchers: int) -> None:
         self._check, self._health, self._silent, self._leaving = check, health, silent, leaving
         self._watchers = BoundedSemaphore(watchers)
-        # Streams of requests, of which one is taken: a handler of one request would answer the first of two.
+        # Streams of requests, of which one is taken: a handler of one request shows no call without one.
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             CHECK_METHOD: grpc.stream_unary_rpc_method_handler(self._answer_check),
             HEALTH_CHECK_METHOD: grpc.stream_unary_rpc_method_handler(self._answer_health),
@@ -133,8 +129,6 @@ class _Handlers(grpc.GenericRpcHandler):
 
     def _answer_check(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         raw = self._silent.message(messages, context)
-        if context.time_remaining() == 0:
-            _refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, TOO_LATE)
         answered = answer(self._check, raw, context.invocation_metadata())
         if answered is None:
             _refuse(context, grpc.StatusCode.INTERNAL, NOT_DECIDED)

@@ -72,12 +72,10 @@ def test_variables_set_what_options_do_not(started: list[Settings], tmp_path: Pa
     for file in pem.values():
         file.touch()
     result = run(
-        "--threads",
-        "7",
         CORS_AUTHZ_POLICY="/p",
         CORS_AUTHZ_ENVIRONMENT="uat",
         CORS_AUTHZ_LISTEN="unix:/run/a.sock",
-        CORS_AUTHZ_THREADS="3",
+        CORS_AUTHZ_MAX_CONCURRENT="3",
         CORS_AUTHZ_DRAIN_SECONDS="0",
         CORS_AUTHZ_GRACE_SECONDS="1.5",
         CORS_AUTHZ_WORKERS="3",
@@ -102,7 +100,6 @@ def test_variables_set_what_options_do_not(started: list[Settings], tmp_path: Pa
                 choice=TransportChoice.GRPC_SERVER,
                 tls=Tls(pem["cert"], pem["key"], pem["ca"]),
                 bounds=Bounds(concurrent=9),
-                threads=7,
             ),
             grpc_experiments="-event_engine_listener",
             audit="/run/audit.jsonl",
@@ -137,9 +134,6 @@ REFUSED = {
     "no policy": Refused((), "--policy"),
     "an address without a port": Refused(("--policy", "p", "--listen", "9191"), "listen: `9191` is no address"),
     "a relative socket": Refused(("--policy", "p", "--listen", "unix:a"), "listen: `unix:a` has no absolute path"),
-    "no threads": Refused(("--policy", "p", "--threads", "0"), "--threads"),
-    "threads in words": Refused(("--policy", "p", "--threads", "four"), "--threads"),
-    "too many threads": Refused(("--policy", "p", "--threads", "65"), "--threads"),
     "time that runs back": Refused(("--policy", "p", "--drain-seconds", "-1"), "--drain-seconds"),
     "grace without end": Refused(("--policy", "p", "--grace-seconds", "inf"), "--grace-seconds"),
     "a grace that is no number": Refused(
@@ -173,8 +167,8 @@ def test_a_setting_that_cannot_be_is_named(case: Refused, started: list[Settings
 
 
 def test_a_bad_variable_is_named(started: list[Settings]) -> None:
-    result = run("--policy", "p", CORS_AUTHZ_THREADS="many")
-    assert (result.exit_code, "CORS_AUTHZ_THREADS" in result.stderr, started) == (2, True, [])
+    result = run("--policy", "p", CORS_AUTHZ_MAX_CONCURRENT="many")
+    assert (result.exit_code, "CORS_AUTHZ_MAX_CONCURRENT" in result.stderr, started) == (2, True, [])
 
 
 @pytest.mark.parametrize("error", [GenerationError, TransportError, WorkersError])
