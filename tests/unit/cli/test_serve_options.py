@@ -72,6 +72,8 @@ def test_variables_set_what_options_do_not(started: list[Settings], tmp_path: Pa
     for file in pem.values():
         file.touch()
     result = run(
+        "--max-concurrent",
+        "9",
         CORS_AUTHZ_POLICY="/p",
         CORS_AUTHZ_ENVIRONMENT="uat",
         CORS_AUTHZ_LISTEN="unix:/run/a.sock",
@@ -80,7 +82,6 @@ def test_variables_set_what_options_do_not(started: list[Settings], tmp_path: Pa
         CORS_AUTHZ_GRACE_SECONDS="1.5",
         CORS_AUTHZ_WORKERS="3",
         CORS_AUTHZ_TRANSPORT="grpc-server",
-        CORS_AUTHZ_MAX_CONCURRENT="9",
         CORS_AUTHZ_TLS_CERT=str(pem["cert"]),
         CORS_AUTHZ_TLS_KEY=str(pem["key"]),
         CORS_AUTHZ_TLS_CLIENT_CA=str(pem["ca"]),
