@@ -55,12 +55,10 @@ def decode(raw: bytes, surroundings: Surroundings = _ALL) -> Request | None:
 
 
 def _raw_headers(http: AttributeContext.HttpRequest) -> Mapping[str, str]:
-    headers: dict[str, str] = {}
+    lines: dict[str, list[str]] = {}
     for field in http.header_map.headers:
-        name = field.key.lower()
-        value = field.raw_value.decode("latin-1") or field.value
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return headers
+        lines.setdefault(field.key.lower(), []).append(field.raw_value.decode("latin-1") or field.value)
+    return {name: ",".join(values) for name, values in lines.items()}
 
 
 def _metadata(metadata: Metadata) -> Mapping[str, Mapping[str, object]]:

@@ -7,11 +7,13 @@ set on purpose, as Envoy reads an absent one as OK.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import Decision, Outcome, Reason
+from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.response import (
     ALLOW_ORIGIN,
     DECISION_ID,
@@ -23,6 +25,7 @@ from cors_authz.pdp.response import (
     caller_part,
     constant_part,
     echoed_origin,
+    likeness,
     request_part,
     told_caller,
     told_origin_group,
@@ -45,6 +48,10 @@ _OK_TO_UPSTREAM: Final = 2
 _OK_TO_REMOVE: Final = 5
 _OK_TO_CLIENT: Final = 6
 
+# Bound here since, on Python 3.11, a member costs more to look up than a header.
+_PREFLIGHT: Final = Kind.PREFLIGHT
+_VERSION_RETIRED: Final = Reason.VERSION_RETIRED
+
 _MAX_CONSTANTS: Final = 131_072
 _MAX_CACHED_VALUE: Final = 256
 _LENGTH_DELIMITED: Final = 2
@@ -59,12 +66,26 @@ _FORBIDDEN_IN_VALUES: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127
 _Key: TypeAlias = tuple[Reason, int, str, bool, bool, int, int, bool, str]
 
 
+class _Constant(NamedTuple):
+    """What decisions of one key have in common: their answer, cut where the id stands, and what is spliced on.
+
+    `names` are those of group and rule. `echo` is the envelope in which the origin is told, 0 where it is not.
+    """
+
+    pieces: tuple[bytes, ...]
+    names: bytes
+    echo: int
+    tells_origin_group: bool
+    tells_caller: bool
+
+
 class Encoder:
     """Encodes the decisions under one policy."""
 
     def __init__(self, policy: CompiledPolicy | None) -> None:
         self._revision = policy.revision if policy else ""
-        self._constants: dict[_Key | Reason, tuple[bytes, ...]] = {}
+        self._constants: dict[_Key | Reason, _Constant] = {}
+        self._pieces: dict[Hashable, tuple[bytes, ...]] = {}
 
     def encode(self, decision: Decision, decision_id: str) -> bytes:
         """Serialize the answer to a decision.
@@ -76,47 +97,65 @@ class Encoder:
         Returns: an `envoy.service.auth.v3.CheckResponse` whose status is set.
         Raises: ValueError for a header that would break out of its line.
         """
-        caller = told_caller(decision)
-        key = _key_of(decision, caller)
-        constant = self._constants.get(key)
-        if constant is None:
-            constant = self._remember(key, decision)
-        spliced = decision_id.encode("ascii").join(constant)
-        origin, further = echoed_origin(decision), request_part(decision)
-        if origin:
-            spliced += _echo(_envelope(decision), origin)
-        group = told_origin_group(decision)
-        if group:
-            spliced += _origin_group(group)
-        if caller is not NOBODY:
-            is_short = len(caller.tenant) + len(caller.version) <= _MAX_CACHED_VALUE
-            spliced += _caller(caller) if is_short else _parts(_OK_RESPONSE, caller_part(caller))
-        return spliced + _response(decision, further) if any(further) else spliced
+        key = _key_of(decision)
+        constant = self._constants.get(key) or self._remember(key, decision)
+        pieces, names, echo, tells_origin_group, tells_caller = constant
+        answer = [decision_id.encode("ascii").join(pieces), names]
+        facts = decision.facts
+        if facts is None:
+            return b"".join(answer)
+        if echo:
+            answer.append(_echo(echo, facts.origin))
+        if tells_origin_group and facts.standing:
+            answer.append(_ORIGIN_GROUP.around(facts.standing.membership.group))
+        if tells_caller:
+            answer.append(_caller(facts.tenant, facts.version, decision.roles))
+        if facts.version or facts.request.spoofed or facts.kind is _PREFLIGHT:
+            answer.append(_response(decision, request_part(decision)))
+        return b"".join(answer)
 
-    def _remember(self, key: _Key | Reason, decision: Decision) -> tuple[bytes, ...]:
+    def _remember(self, key: _Key | Reason, decision: Decision) -> _Constant:
         if len(self._constants) >= _MAX_CONSTANTS:
             self._constants.clear()
-        constant = tuple(_constant(decision, self._revision).split(DECISION_ID.encode("ascii")))
-        self._constants[key] = constant
+            self._pieces.clear()
+        like = likeness(decision)
+        like = key if like is None else like
+        pieces = self._pieces.get(like)
+        if pieces is None:
+            pieces = tuple(_constant(decision, self._revision).split(DECISION_ID.encode("ascii")))
+            self._pieces[like] = pieces
+        constant = self._constants[key] = _Constant(
+            pieces,
+            _names(decision),
+            _envelope(decision) if echoed_origin(decision) else 0,
+            bool(told_origin_group(decision)),
+            told_caller(decision) is not NOBODY,
+        )
         return constant
 
 
-def _key_of(decision: Decision, caller: Caller) -> _Key | Reason:
-    facts, reason = decision.facts, decision.reason
+def _key_of(decision: Decision) -> _Key | Reason:
+    _outcome, reason, status, facts, guard, roles, shadow, _now = decision
     if facts is None:
         return reason
     group, standing = facts.group, facts.standing or facts.listed
     return (
         reason,
-        decision.status,
-        decision.guard.name if decision.guard else "",
-        decision.shadow,
-        facts.kind is Kind.PREFLIGHT,
+        status,
+        guard.name if guard else "",
+        shadow,
+        facts.kind is _PREFLIGHT,
         group.index if group else -1,
         (standing.rule.index if facts.standing else -2 - standing.rule.index) if standing else -1,
-        caller is NOBODY,
-        facts.version if reason is Reason.VERSION_RETIRED else "",
+        not (roles or facts.version or facts.tenants),
+        _retired_version(facts) if reason is _VERSION_RETIRED else "",
     )
+
+
+def _retired_version(facts: Facts) -> str:
+    # None but the policy's own names, of which there are few: a client may write what it likes in their place.
+    versions = facts.group.versions if facts.group else None
+    return facts.version if versions and facts.version in versions else ""
 
 
 def _constant(decision: Decision, revision: str) -> bytes:
@@ -150,14 +189,17 @@ def _http_status(decision: Decision) -> bytes:
     return _delimited(1, _varint_field(1, decision.status))
 
 
-@lru_cache(maxsize=16_384)
-def _origin_group(name: str) -> bytes:
-    return _delimited(_OK_RESPONSE, _serialize_header(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
+def _caller(tenant: str, version: str, roles: tuple[str, ...]) -> bytes:
+    if len(tenant) + len(version) > _MAX_CACHED_VALUE:
+        return _serialize_caller(tenant, version, roles)
+    return _cached_caller(tenant, version, roles)
 
 
-@lru_cache(maxsize=4096)
-def _caller(caller: Caller) -> bytes:
-    return _parts(_OK_RESPONSE, caller_part(caller))
+def _serialize_caller(tenant: str, version: str, roles: tuple[str, ...]) -> bytes:
+    return _parts(_OK_RESPONSE, caller_part(Caller(tenant, version, roles)))
+
+
+_cached_caller = lru_cache(maxsize=4096)(_serialize_caller)
 
 
 def _response(decision: Decision, answer: Answer) -> bytes:
@@ -176,33 +218,26 @@ def _parts(envelope: int, answer: Answer) -> bytes:
     return _delimited(envelope, b"".join(parts)) if parts else b""
 
 
-@lru_cache(maxsize=16_384)
 def _echo(envelope: int, origin: str) -> bytes:
-    to_client = _OK_TO_CLIENT if envelope == _OK_RESPONSE else _DENIED_HEADERS
-    return _delimited(envelope, _serialize_header(to_client, Header(ALLOW_ORIGIN, origin)))
+    if not (origin.isascii() and origin.isprintable()):
+        raise ValueError("an origin that no header line can carry")
+    return _ECHOES[envelope].around(origin)
 
 
 def _dynamic_metadata(decision: Decision, revision: str) -> bytes:
-    rule = decision.rule
-    return b"".join(
-        (
-            _outcome_metadata(decision.outcome, decision.reason, revision),
-            _text_field("group", decision.group.name if decision.group else ""),
-            _text_field("rule", rule.name if rule else ""),
-            _struct_field("shadow", _varint_field(4, 1)) if decision.shadow else b"",
-        )
-    )
-
-
-@lru_cache(maxsize=1024)
-def _outcome_metadata(outcome: Outcome, reason: Reason, revision: str) -> bytes:
     texts = {
-        "outcome": outcome.value,
-        "reason": reason.value,
+        "outcome": decision.outcome.value,
+        "reason": decision.reason.value,
         "decision_id": DECISION_ID,
         "revision": revision,
     }
-    return b"".join(_text_field(name, text) for name, text in texts.items())
+    shadow = _struct_field("shadow", _varint_field(4, 1)) if decision.shadow else b""
+    return b"".join((*(_text_field(name, text) for name, text in texts.items()), shadow))
+
+
+def _names(decision: Decision) -> bytes:
+    group, rule = decision.group, decision.rule
+    return _GROUP_NAME.around(group.name if group else "") + _RULE_NAME.around(rule.name if rule else "")
 
 
 def _text_field(name: str, text: str) -> bytes:
@@ -222,6 +257,10 @@ def _header(number: int, header: Header) -> bytes:
 def _serialize_header(number: int, header: Header) -> bytes:
     if not header.name.isascii() or not _FORBIDDEN_IN_VALUES.isdisjoint(header.value):
         raise ValueError(f"header {header.name!r} has a value that no header line can carry")
+    return _header_option(number, header)
+
+
+def _header_option(number: int, header: Header) -> bytes:
     pair = _delimited(1, header.name.encode()) + _delimited(2, header.value.encode())
     return _delimited(number, _delimited(1, pair) + _varint_field(3, header.action))
 
@@ -249,3 +288,44 @@ def _long_varint(value: int) -> bytes:
         value >>= _VARINT_BITS
     encoded.append(value)
     return bytes(encoded)
+
+
+class _Around:
+    """A message around a text: what stands before the text follows from its length alone, and is kept by it."""
+
+    def __init__(self, write: Callable[[str], bytes]) -> None:
+        self._write = write
+        self._ends: dict[int, tuple[bytes, bytes]] = {}
+
+    def around(self, text: str) -> bytes:
+        """Serialize the message with the text in it."""
+        raw = text.encode()
+        before, after = self._ends.get(len(raw)) or self._learn(len(raw))
+        return before + raw + after
+
+    def _learn(self, length: int) -> tuple[bytes, bytes]:
+        text = "\0" * length
+        before, after = self._write(text).rsplit(text.encode(), 1) if length else (self._write(""), b"")
+        if length <= _MAX_CACHED_VALUE:
+            self._ends[length] = before, after
+        return before, after
+
+
+def _echo_in(envelope: int, number: int) -> _Around:
+    return _Around(lambda origin: _delimited(envelope, _header_option(number, Header(ALLOW_ORIGIN, origin))))
+
+
+def _name_of(what: str) -> _Around:
+    return _Around(lambda name: _delimited(_DYNAMIC_METADATA, _text_field(what, name)))
+
+
+_ECHOES: Final = {
+    _OK_RESPONSE: _echo_in(_OK_RESPONSE, _OK_TO_CLIENT),
+    _DENIED_RESPONSE: _echo_in(_DENIED_RESPONSE, _DENIED_HEADERS),
+    _ERROR_RESPONSE: _echo_in(_ERROR_RESPONSE, _DENIED_HEADERS),
+}
+_ORIGIN_GROUP: Final = _Around(
+    lambda name: _delimited(_OK_RESPONSE, _header_option(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
+)
+_GROUP_NAME: Final = _name_of("group")
+_RULE_NAME: Final = _name_of("rule")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import FAULTS, NO_CONTENT, Decision, Objection, Outcome, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.guards import caller, origin, resource, site
-from cors_authz.pdp.readings import Readings
-from cors_authz.policy.compiled import EVERY_CONCERN, Concern
+from cors_authz.pdp.readings import Readings, TokenReading
+from cors_authz.policy.compiled import EVERY_CONCERN, Concern, Needs
 
 
 class Check(NamedTuple):
@@ -62,6 +62,10 @@ _OBJECTIONS: Final = {
 }
 """What to ask, by the kind of the request and the concerns of its group."""
 
+# Bound here since, on Python 3.11, a member costs more to look up than a header.
+_PREFLIGHT: Final = Kind.PREFLIGHT
+_ALLOW: Final = Outcome.ALLOW
+_RULE_ALLOWED: Final = Reason.RULE_ALLOWED
 _ALLOWED: Final = {
     Kind.SAME_ORIGIN: Reason.SAME_ORIGIN,
     Kind.NOT_A_BROWSER: Reason.NOT_A_BROWSER,
@@ -112,22 +116,21 @@ def _refusal(reason: Reason, facts: Facts) -> Outcome:
 
 def _allow(facts: Facts, readings: Readings) -> Decision:
     shadow = _is_shadow(facts)
-    if facts.is_preflight:
+    if facts.kind is _PREFLIGHT:
         return Decision(
             Outcome.PREFLIGHT_ALLOW, Reason.PREFLIGHT_ALLOWED, NO_CONTENT, facts, None, (), shadow, readings.now
         )
-    reason = Reason.RULE_ALLOWED if facts.standing else _ALLOWED[facts.kind]
-    roles = _roles(facts, readings) if facts.needs.providers else ()
-    return Decision(Outcome.ALLOW, reason, 0, facts, None, roles, shadow, readings.now)
+    reason = _RULE_ALLOWED if facts.standing else _ALLOWED[facts.kind]
+    roles = _roles(facts.needs, readings.tokens) if facts.needs.providers else ()
+    return Decision(_ALLOW, reason, 0, facts, None, roles, shadow, readings.now)
 
 
 def _is_shadow(facts: Facts) -> bool:
     return facts.group.shadow if facts.group else facts.policy.shadow
 
 
-def _roles(facts: Facts, readings: Readings) -> tuple[str, ...]:
-    names, are_of_several = facts.needs
-    tokens = readings.tokens
+def _roles(needs: Needs, tokens: Mapping[str, TokenReading]) -> tuple[str, ...]:
+    names, are_of_several = needs
     if not are_of_several:
         return tokens.get(names[0], caller.MISSING).roles
     # Where either of two issuers will do, a role says whose it is: one's `admin` must not open the other's doors.

@@ -51,15 +51,18 @@ class Trie(Generic[T]):
     def find(self, names: Sequence[str]) -> Sequence[T]:
         """Give the values of every pattern that matches all of the names, in no order."""
         node = self._root
+        found: list[T] = []
         # Most names lead down one branch.
         for depth, name in enumerate(names):
-            if node.slotted or node.below:
-                return self._search(node, depth, names)
+            if node.slotted:
+                return found + self._search(node, depth, names)
+            if node.below:
+                found = found + node.below if found else node.below
             child = node.literal.get(name)
             if child is None:
-                return ()
+                return found
             node = child
-        return node.here
+        return found + node.here if found else node.here
 
     def _search(self, start: _Node[T], depth: int, names: Sequence[str]) -> list[T]:
         found: list[T] = []

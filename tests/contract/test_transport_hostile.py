@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,8 +18,9 @@ import pytest
 
 from cors_authz.edge.transport.choose import Maker
 from cors_authz.edge.transport.completion_queue import CompletionQueueTransport
-from cors_authz.edge.transport.interface import CHECK_METHOD, Bounds, Metadata, TransportOptions
-from tests.contract.transports import Ended, Running, serve, until
+from cors_authz.edge.transport.health import Health
+from cors_authz.edge.transport.interface import CHECK_METHOD, Bounds, Check, Metadata, Transport, TransportOptions
+from tests.contract.transports import TIMEOUT, Ended, Running, serve, until
 
 Future: TypeAlias = Any  # the stubs know of no call that is also a future of bytes
 
@@ -131,6 +132,20 @@ def test_calls_that_are_begun_and_never_sent_are_ended_and_starve_no_check(
         # Each of them is reset: the last one, too.
         connection.settimeout(5)
         assert until_received(connection, (39).to_bytes(4, "big"))
+
+
+@each_impatience
+def test_a_clock_that_is_set_back_starves_no_check(make: Maker, address: str, options: TransportOptions) -> None:
+    set_back_by = [0.0]
+
+    def make_it(check: Check, health: Health, clock: Callable[[], float], options_: TransportOptions) -> Transport:
+        return make(check, health, lambda: clock() - set_back_by[0], options_)
+
+    with serve(make_it, address, options=options) as running, connected(running.address) as connection:
+        connection.sendall(PREFACE + NO_SETTINGS + b"".join(beginning(stream) for stream in range(1, 80, 2)))
+        time.sleep(0.1)
+        set_back_by[0] = 3600.0
+        assert until(lambda: running.check(b"ab", 3600 + TIMEOUT) == b"ba", 3)
 
 
 @each_impatience

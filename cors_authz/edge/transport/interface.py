@@ -59,7 +59,7 @@ class Bounds:
     message_bytes: int = 1024 * 1024
     concurrent: int = 512
     call_seconds: float = 30.0
-    crowded_seconds: float = 0.25
+    crowded_seconds: float = 0.1
     watchers: int = 16
 
 
@@ -115,6 +115,7 @@ def core_arguments(bounds: Bounds) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", bounds.message_bytes),
         # Only as it stands: a bound on messages bounds little where each may unfold to a thousand times its size.
         ("grpc.compression_enabled_algorithms_bitset", 1),
+        # What a client sends before it knows of a bound is reset beyond it, and looks like a server that is away.
         ("grpc.max_concurrent_streams", 2 * bounds.concurrent),
         # Calls that nobody has taken yet: the last resort, as core ends them with CANCELLED. grpcio 1.66 has no such
         # bound, and knows the names all the same.

@@ -108,7 +108,8 @@ class _SilentCalls:
         while not end.wait(_SWEEP_SECONDS):
             now = self._clock()
             for context, began in self._began.copy().items():
-                if now - began >= self._seconds:
+                # A clock that was set back makes calls of the future: they are as old as any.
+                if not 0 <= now - began < self._seconds:
                     context.cancel()
 
 

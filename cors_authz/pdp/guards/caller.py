@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
 
+from cors_authz.fetch.request import Kind
 from cors_authz.pdp.claims import claim_value
 from cors_authz.pdp.decision import Objection, Reason
 from cors_authz.pdp.facts import Facts
@@ -28,6 +29,9 @@ from cors_authz.policy.compiled import (
 
 MISSING: Final = TokenReading(TokenState.MISSING, {})
 
+# Bound here since, on Python 3.11, a member costs more to look up than a header.
+_PREFLIGHT: Final = Kind.PREFLIGHT
+_VALID: Final = TokenState.VALID
 _TOKEN_REASONS: Final = {
     TokenState.MISSING: Reason.TOKEN_MISSING,
     TokenState.INVALID: Reason.TOKEN_INVALID,
@@ -68,7 +72,7 @@ def objection_of(guard: Guard, facts: Facts, readings: Readings) -> Objection | 
 
     The condition's own answer carries the guard that the policy names, so that its `onFail` applies.
     """
-    if facts.is_preflight and not guard.both_phases:
+    if facts.kind is _PREFLIGHT and not guard.both_phases:
         return None
     reason = _reason_against(guard, facts, readings)
     return None if reason is None else Objection(reason, guard)
@@ -93,7 +97,7 @@ def _reason_against(guard: Guard, facts: Facts, readings: Readings) -> Reason | 
         return _reason_against_all(condition, facts, readings)
     if guard.provider:
         token = token_of(guard.provider, facts, readings)
-        if token.state is not TokenState.VALID:
+        if token.state is not _VALID:
             return _TOKEN_REASONS[token.state]
         return _OF_TOKEN[type(condition)](condition, token, facts, readings)
     return _OF_REQUEST[type(condition)](condition, facts)

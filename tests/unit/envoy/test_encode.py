@@ -264,3 +264,27 @@ def test_as_many_constants_as_there_are_kinds_of_answers_are_kept() -> None:
         )
         sizes.add(len(encoder._constants))  # noqa: SLF001 - what is kept shows nowhere else
     assert sizes == {1}
+
+
+def test_a_version_that_the_policy_does_not_name_keeps_nothing_of_its_own() -> None:
+    policy = compiled(
+        """
+guards: {current: {versionIn: [v2]}}
+resourceGroups:
+  named:
+    match: [{hosts: [named.example], paths: ["/{version}/**"]}]
+    versions: {v1: {}, v2: {}}
+    guards: [current]
+    allow: []
+  free:
+    match: [{hosts: [free.example], paths: ["/{version}/**"]}]
+    guards: [current]
+    allow: []
+"""
+    )
+    encoder = Encoder(policy)
+    decisions = [decided(policy, ask(f"GET https://free.example/v{number}/a")) for number in range(10, 60)]
+    assert {decision.reason for decision in decisions} == {Reason.VERSION_RETIRED}
+    for decision in decisions:
+        encoder.encode(decision, DECISION_ID)
+    assert len(encoder._constants) == 1  # noqa: SLF001 - what is kept shows nowhere else

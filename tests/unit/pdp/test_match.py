@@ -305,6 +305,12 @@ def test_the_public_scheme_says_which_origin_is_ones_own() -> None:
     assert match(ask("POST http://api.example:443/", origin="https://api.example"), policy).kind is Kind.SAME_ORIGIN
 
 
+def test_a_scheme_as_long_as_a_message_is_no_place_to_remember() -> None:
+    request = ask("GET https://api.example/")._replace(scheme="https" * 200_000)
+    facts = match(request, POLICY)
+    assert (facts.authority, facts.host_known, facts.route) == (None, False, None)
+
+
 PROTOCOLS = {
     "plain": (ask("GET https://a.example/"), Protocol.HTTP),
     "a WebSocket": (ask("GET https://a.example/", upgrade="WebSocket"), Protocol.WEBSOCKET),
