@@ -9,24 +9,19 @@ from datetime import UTC, datetime
 from typing import Final
 
 
-def now_seconds() -> float:
-    """Give the time in seconds since the epoch."""
-    return time.time()  # noqa: TID251 - the place that the ban names
+now_seconds: Final = time.time  # noqa: TID251 - the place that the ban names
+"""Gives the time in seconds since the epoch."""
+
+timer_seconds: Final = time.perf_counter
+"""Gives seconds from an arbitrary beginning, as finely as the machine counts, to measure short times."""
+
+monotonic_seconds: Final = time.monotonic
+"""Gives seconds that never go back, from an arbitrary beginning."""
 
 
 def now() -> datetime:
     """Give the time as an instant in UTC."""
     return datetime.now(UTC)  # noqa: TID251 - the place that the ban names
-
-
-def timer_seconds() -> float:
-    """Give seconds from an arbitrary beginning, as finely as the machine counts, to measure short times."""
-    return time.perf_counter()
-
-
-def monotonic_seconds() -> float:
-    """Give seconds that never go back, from an arbitrary beginning."""
-    return time.monotonic()
 
 
 class _DecisionIds:

@@ -39,6 +39,11 @@ func run() error {
 		return err
 	}
 	defer conn.Close()
+	if *rate == 0 {
+		if conn, err = poll(conn); err != nil {
+			return err
+		}
+	}
 	time.AfterFunc(*limit, func() { conn.Close() })
 	load := newLoad(conn, requests, plan{count: *count, streams: *streams, rate: *rate})
 	report, err := load.run()
