@@ -24,7 +24,7 @@ def serve_alone(settings: Settings) -> None:
         )
         running.callback(generations.stop)
         # The policy is compiled while gRPC is imported.
-        from cors_authz.edge.serving import Serving, ended_by_signal
+        from cors_authz.edge.serving import Serving, ended_by_signal, wait_for
 
         serving = Serving(settings)
         running.callback(serving.stop)
@@ -34,5 +34,5 @@ def serve_alone(settings: Settings) -> None:
         serving.say_newest(in_force=True)
         generations.start()
         announce(first, (address,))
-        ended.wait()
+        wait_for(ended)
         serving.drain()

@@ -20,6 +20,8 @@ LINES_OF_A_CHUNK: Final = 64
 """So many lines are put together where they were made: a thousand that lie about push the policy out of the caches."""
 MAX_WAITING_CHUNKS: Final = 512
 """What is decided while so much waits is not recorded, and counted instead: checks never wait for a disk."""
+STOP_SECONDS: Final = 2.0
+"""How long the end waits for the file: a pipe that nobody empties, or a disk that hangs, may take nothing any more."""
 _MAX_TEXT: Final = 256
 _OUTCOMES: Final = {outcome: outcome.value for outcome in Outcome}
 _REASONS: Final = {reason: reason.value for reason in Reason}
@@ -73,6 +75,7 @@ class AuditLog:
         self._lines: deque[bytes] = deque()
         self._chunks: deque[_Chunk] = deque()
         self._packing = Lock()
+        self._in_flight = 0
         self._lost = 0
         self._is_failing = False
         self._ended = Event()
@@ -90,7 +93,7 @@ class AuditLog:
 
     @property
     def lost(self) -> int:
-        """How many lines were not written, for want of room or because the file refused them."""
+        """How many lines were not written: there was no room, or the file refused them or did not take them in time."""
         return self._lost
 
     def start(self) -> None:
@@ -104,16 +107,22 @@ class AuditLog:
             self._pack()
 
     def stop(self) -> None:
-        """Write what waits, and close the file."""
+        """Write what waits, and close the file; what is not known to be written after `STOP_SECONDS` counts as lost."""
         self._ended.set()
+        # The thread alone writes: a write may block for good, and whoever is blocked in it cannot be told to leave.
+        if self._thread.ident is None:
+            self._thread.start()
+        self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
-            self._thread.join()
-        self._flush()
-        os.close(self._descriptor)
+            # The file stays open: its number, once closed, may be another file's while the write is still under way.
+            self._lose(self._take().lines)
+            _log.error("the audit log takes nothing, and is given up; %s lines were lost up to now", self._lost)
 
     def _run(self) -> None:
         while not self._ended.wait(FLUSH_SECONDS):
             self._flush()
+        self._flush()
+        os.close(self._descriptor)
 
     def _pack(self) -> None:
         with self._packing:
@@ -124,22 +133,34 @@ class AuditLog:
                 self._lost += len(lines)
 
     def _flush(self) -> None:
-        self._pack()
-        chunks = [self._chunks.popleft() for _ in range(len(self._chunks))]
-        text = b"".join(chunk.text for chunk in chunks)
-        if not text:
+        chunk = self._take()
+        if not chunk.text:
             return
+        self._in_flight = chunk.lines
         try:
-            self._write(text)
+            self._write(chunk.text)
         except OSError as error:
-            self._lost += sum(chunk.lines for chunk in chunks)
+            self._lose(0)
             if not self._is_failing:
                 _log.error("the audit log cannot be written, and decisions go on: %s", error)
             self._is_failing = True
             return
+        self._in_flight = 0
         if self._is_failing:
             _log.warning("the audit log is written again; %s lines were lost up to now", self._lost)
         self._is_failing = False
+
+    def _take(self) -> _Chunk:
+        self._pack()
+        with self._packing:
+            chunks, self._chunks = self._chunks, deque()
+        return _Chunk(b"".join(chunk.text for chunk in chunks), sum(chunk.lines for chunk in chunks))
+
+    def _lose(self, taken: int) -> None:
+        # Along with what was being written, which counts once, whoever notices first.
+        with self._packing:
+            self._lost += taken + self._in_flight
+            self._in_flight = 0
 
     def _write(self, data: bytes) -> None:
         # What failed may have left half a line behind.

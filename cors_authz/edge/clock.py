@@ -8,7 +8,6 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Final
 
-
 now_seconds: Final = time.time  # noqa: TID251 - the place that the ban names
 """Gives the time in seconds since the epoch."""
 

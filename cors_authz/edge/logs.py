@@ -38,6 +38,13 @@ def _carried(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+def _is_not_of_undecoded_metadata(record: logging.LogRecord) -> bool:
+    # grpcio logs each header of a call that is no UTF-8, with a traceback, in the thread that decides, and reads on as
+    # Latin-1. What a client sends is data, and one call would fill hundreds of lines with it. Not by the logger's
+    # level: it also tells of a certificate that cannot be served.
+    return record.exc_info is None or record.exc_info[0] is not UnicodeDecodeError
+
+
 def log_to_stderr(level: str, form: str, worker: int | None = None) -> None:
     """Send the log to standard error.
 
@@ -51,5 +58,6 @@ def log_to_stderr(level: str, form: str, worker: int | None = None) -> None:
     text = logging.Formatter(f"%(asctime)s {who}%(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter(worker) if form == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_not_of_undecoded_metadata)
     # It tells of every change beside the policy's files, and the store tells of the changes that matter.
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, logging.getLogger().level))

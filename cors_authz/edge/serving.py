@@ -6,6 +6,7 @@ import logging
 import signal
 from threading import Event
 from types import FrameType
+from typing import Final
 
 import urllib3
 
@@ -21,6 +22,8 @@ from cors_authz.edge.transport.choose import open_transport
 from cors_authz.edge.transport.health import POLICY, Health
 
 _log = logging.getLogger(__name__)
+
+_HEED_SECONDS: Final = 0.5
 
 
 class Serving:
@@ -76,7 +79,7 @@ class Serving:
 
 
 def ended_by_signal() -> Event:
-    """Give what is set by SIGTERM and SIGINT from now on; to be called in the main thread."""
+    """Give what is set by SIGTERM and SIGINT from now on, and `wait_for` waits for; to be called in the main thread."""
     ended = Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -85,6 +88,14 @@ def ended_by_signal() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     return ended
+
+
+def wait_for(ended: Event) -> None:
+    """Wait, in the main thread, until it is set."""
+    # Python handles signals in this thread, and the kernel may wake another by them, as it does where the process was
+    # stopped: a wait without a bound would sleep on.
+    while not ended.wait(_HEED_SECONDS):
+        pass
 
 
 def _open_audit(target: str) -> AuditLog | None:

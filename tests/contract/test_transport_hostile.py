@@ -138,10 +138,10 @@ def test_calls_that_are_begun_and_never_sent_are_ended_and_starve_no_check(
 def test_a_clock_that_is_set_back_starves_no_check(make: Maker, address: str, options: TransportOptions) -> None:
     set_back_by = [0.0]
 
-    def make_it(check: Check, health: Health, clock: Callable[[], float], options_: TransportOptions) -> Transport:
-        return make(check, health, lambda: clock() - set_back_by[0], options_)
+    def make_late(check: Check, health: Health, clock: Callable[[], float], options: TransportOptions) -> Transport:
+        return make(check, health, lambda: clock() - set_back_by[0], options)
 
-    with serve(make_it, address, options=options) as running, connected(running.address) as connection:
+    with serve(make_late, address, options=options) as running, connected(running.address) as connection:
         connection.sendall(PREFACE + NO_SETTINGS + b"".join(beginning(stream) for stream in range(1, 80, 2)))
         time.sleep(0.1)
         set_back_by[0] = 3600.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 import re
 import signal
@@ -152,6 +154,82 @@ def test_a_signal_drains(number: signal.Signals, policy: Path, tmp_path: Path) -
         assert {outcome(answer) for answer in answers} == {(0, "rule_allowed")}
         assert running.process.wait(SECONDS) == 0
         assert "Traceback" not in running.log.read_text()
+
+
+def signal_another_thread(pid: int, number: signal.Signals) -> None:
+    """Send a signal to the last thread of a process, which the kernel may choose where the process was stopped."""
+    last = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+    assert last != pid
+    assert ctypes.CDLL(None).tgkill(pid, last, number) == 0
+
+
+def test_a_signal_that_another_thread_gets_drains_too(policy: Path, tmp_path: Path) -> None:
+    with serving(policy, tmp_path / "log") as running:
+        signal_another_thread(running.process.pid, signal.SIGTERM)
+        assert running.process.wait(SECONDS) == 0
+
+
+@contextmanager
+def unread_fifo(path: Path) -> Iterator[None]:
+    """Make a pipe in the file system that holds a page, and that nobody reads."""
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        yield
+    finally:
+        os.close(reader)
+
+
+def test_an_audit_log_that_takes_nothing_neither_holds_up_checks_nor_the_end(policy: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "audit"
+    with unread_fifo(fifo), serving(policy, tmp_path / "log", "--audit", str(fifo)) as running:
+        answers = [running.check(asked("https://shop.example")) for _ in range(200)]
+        assert {outcome(answer) for answer in answers} == {(0, "rule_allowed")}
+        running.process.terminate()
+        assert running.process.wait(SECONDS) == 0
+        said = re.findall(r"the audit log .*", running.log.read_text())
+    assert said == ["the audit log takes nothing, and is given up; 200 lines were lost up to now"]
+
+
+# What no gRPC client sends, and any other may.
+NO_TEXT = {
+    ":method": b"POST",
+    ":scheme": b"http",
+    ":path": CHECK_METHOD.encode(),
+    ":authority": b"x",
+    "te": b"trailers",
+    "content-type": b"application/grpc",
+    **{f"x-{number}": b"\xff\xfe" for number in range(50)},
+}
+
+
+def call_by_hand(address: str, headers: dict[str, bytes]) -> None:
+    """Call with headers as they stand and an empty message, and wait until the call has ended."""
+    block = b"".join(
+        b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value for name, value in headers.items()
+    )
+    frames = [(4, 0, 0, b""), (1, 4, 1, block), (0, 1, 1, bytes(5))]
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        for kind, flags, stream, payload in frames:
+            head = len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big")
+            connection.sendall(head + payload)
+        received = b""
+        while b"grpc-status" not in received:
+            received += connection.recv(65536)
+
+
+@pytest.mark.parametrize("transport", ["completion-queue", "grpc-server"])
+def test_headers_of_a_call_that_are_no_text_do_not_fill_the_log(transport: str, policy: Path, tmp_path: Path) -> None:
+    with serving(policy, tmp_path / "log", "--transport", transport) as running:
+        before = running.log.read_text()
+        found = re.search(r"decides on (\S+) as", before)
+        assert found
+        call_by_hand(found[1], NO_TEXT)
+        assert outcome(running.check(asked("https://shop.example"))) == (0, "rule_allowed")
+        assert running.log.read_text() == before
 
 
 def test_it_listens_on_a_socket_of_the_file_system(policy: Path, tmp_path: Path) -> None:

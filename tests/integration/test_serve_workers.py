@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime as dt
 import http.client
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -218,6 +220,30 @@ def test_a_worker_that_is_killed_under_load_comes_back_at_its_address_with_the_s
         assert "worker 1 ended: SIGKILL, 1 in a row; it starts anew in 0 s" in running.log.read_text()
 
 
+@contextmanager
+def no_further_file(pid: int) -> Iterator[None]:
+    """Let a process open none beside those that it has open: with that, it can start no process either."""
+    # As many as `poll` watches, which is bounded by it, too: a socket for each worker, and one for the rest.
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_a_worker_that_cannot_be_started_ends_nobody_else_and_starts_when_it_can(policy: Path, tmp_path: Path) -> None:
+    with serving(policy, tmp_path / "log") as running:
+        before = running.workers()
+        with no_further_file(running.process.pid):
+            os.kill(before[1].pid, signal.SIGKILL)
+            until(lambda: running.process.poll() is not None or "worker 1 cannot be started" in running.log.read_text())
+            assert check(before[0].address) == Decided(0, "r1")
+        until(lambda: running.process.poll() is not None or running.workers()[1] != before[1])
+        after = running.workers()
+        assert (running.process.poll(), after[0], after[1].address) == (None, before[0], before[1].address)
+        assert [check(worker.address) for worker in after.values()] == [Decided(0, "r1")] * 2
+
+
 def test_a_new_version_is_in_force_in_all_workers(policy: Path, tmp_path: Path) -> None:
     with serving(policy, tmp_path / "log") as running:
         addresses = running.addresses()
@@ -262,6 +288,44 @@ def test_a_signal_drains_all_workers_and_ends_when_they_ended(
             assert running.process.wait(SECONDS) == 0
         assert not any(is_alive(worker.pid) for worker in running.workers().values())
         assert "Traceback" not in running.log.read_text()
+
+
+def signal_another_thread(pid: int, number: signal.Signals) -> None:
+    """Send a signal to the last thread of a process, which the kernel may choose where the process was stopped."""
+    last = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+    assert last != pid
+    assert ctypes.CDLL(None).tgkill(pid, last, number) == 0
+
+
+def test_a_signal_that_another_thread_gets_drains_too(policy: Path, tmp_path: Path) -> None:
+    with serving(policy, tmp_path / "log") as running:
+        signal_another_thread(running.process.pid, signal.SIGTERM)
+        assert running.process.wait(SECONDS) == 0
+        assert "does not end" not in running.log.read_text()
+
+
+def children(pid: int) -> set[int]:
+    return {
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    }
+
+
+def test_a_worker_that_lags_behind_in_a_reload_does_not_break_the_drain_that_others_have_ended(
+    policy: Path, tmp_path: Path
+) -> None:
+    with serving(policy, tmp_path / "log") as running:
+        lagging, other = (running.workers()[number].pid for number in (0, 1))
+        os.kill(lagging, signal.SIGSTOP)
+        policy.write_text(POLICY_TEXT.replace("r1", "r2"))
+        until(lambda: len(children(running.process.pid)) == 3)
+        until(lambda: len(children(running.process.pid)) == 2)
+        time.sleep(0.5)  # by now the other has loaded it, and both wait for the one that lags
+        running.process.terminate()
+        until(lambda: children(running.process.pid) == {lagging})
+        os.kill(lagging, signal.SIGCONT)
+        assert running.process.wait(SECONDS) == 0
+        said = running.log.read_text()
+        assert (is_alive(other), "Traceback" in said, "does not end" in said) == (False, False, False)
 
 
 def test_workers_do_not_outlive_a_supervisor_that_is_killed(policy: Path, tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ class Mailbox:
 
         for number in signals:
             signal.signal(number, put)
+        # The kernel may give a signal to any thread, as it does where the process was stopped; handlers run in the main
+        # thread, once that is awake.
+        signal.set_wakeup_fd(self._slot.fileno(), warn_on_full_buffer=False)
 
     def take(self) -> Iterator[Callable[[], None]]:
         """Take out what is there."""
@@ -49,6 +52,7 @@ class Mailbox:
             yield self._letters.popleft()
 
     def close(self) -> None:
-        """Throw it away."""
+        """Throw it away, in the main thread."""
+        signal.set_wakeup_fd(-1)
         self._opening.close()
         self._slot.close()

@@ -106,7 +106,8 @@ class Supervisor:
     # One turn: wait, listen, send.
 
     def _turn(self, until: float | None) -> None:
-        with selectors.DefaultSelector() as selector:
+        # Others take a descriptor each: when none is left, that must not end a service whose workers decide on.
+        with selectors.PollSelector() as selector:
             selector.register(self._mailbox, selectors.EVENT_READ)
             for number, process in self._processes.items():
                 writes = selectors.EVENT_WRITE if process.has_more_to_send() else 0
@@ -197,17 +198,26 @@ class Supervisor:
             match order:
                 case Start(number):
                     self._start(number)
-                case Give(number, generation):
-                    self._give(self._processes[number], generation)
-                case Swap(number, generation):
-                    self._swap(number, generation)
-                case Kill(number):
-                    _log.error("worker %d does not answer; it is ended", number)
-                    self._processes[number].kill()
                 case Refuse(generation):
                     _log.error("no worker can load revision %s; it is refused", self._generations[generation].revision)
                     self._broadcast(Kind.NEWEST, self._newest())
+                case _:
+                    self._command(order)
         self._forget()
+
+    def _command(self, order: Give | Swap | Kill) -> None:
+        process = self._processes.get(order.worker)
+        if process is None:
+            # It could not be started, an order before this one; or it has drained while others still report.
+            return
+        match order:
+            case Give(_, generation):
+                self._give(process, generation)
+            case Swap(_, generation):
+                self._swap(process, generation)
+            case Kill(number):
+                _log.error("worker %d does not answer; it is ended", number)
+                process.kill()
 
     def _start(self, number: int) -> None:
         begin = Begin(self._settings, number, self._addresses[number])
@@ -223,8 +233,7 @@ class Supervisor:
             process.send(Kind.PART, part)
         process.send(Kind.LAST_PART)
 
-    def _swap(self, number: int, generation: int) -> None:
-        process = self._processes[number]
+    def _swap(self, process: WorkerProcess, generation: int) -> None:
         process.send(Kind.SWAP, b"%d" % generation)
         process.send(Kind.NEWEST, self._newest())
         # Not in the next turn: until then the others would run ahead.

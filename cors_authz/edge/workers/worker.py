@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 from cors_authz.edge.logs import log_to_stderr
 from cors_authz.edge.policy_store import Prepared
-from cors_authz.edge.serving import Serving, ended_by_signal
+from cors_authz.edge.serving import Serving, ended_by_signal, wait_for
 from cors_authz.edge.settings import SettingsError
 from cors_authz.edge.transport.interface import TransportError
 from cors_authz.edge.workers import frames
@@ -50,7 +50,7 @@ class _Worker:
     def run(self) -> int:
         """Serve until SIGTERM, or until the supervisor is gone; returns the exit code."""
         Thread(target=self._follow, name="orders", daemon=True).start()
-        self._ended.wait()
+        wait_for(self._ended)
         if self._is_cut_off:
             self._serving.leave()
         else:

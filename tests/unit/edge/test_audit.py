@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 import pytest
@@ -118,3 +124,89 @@ def test_standard_output_takes_lines(capfd: pytest.CaptureFixture[str]) -> None:
     log.append(b"{}\n")
     log.stop()
     assert capfd.readouterr().out == "{}\n"
+
+
+class Pipe(NamedTuple):
+    """A pipe that is full, and how much it holds."""
+
+    reader: FileIO
+    writer: int
+    held: int
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[Pipe]:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    held = 0
+    try:
+        while True:
+            held += os.write(writer, b"-" * 4095 + b"\n")
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    with FileIO(reader) as file:
+        yield Pipe(file, writer, held)
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_pipe_that_nobody_empties_does_not_hold_up_the_end_and_each_line_is_counted(
+    full_pipe: Pipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(audit, "STOP_SECONDS", 0.2)
+    log = AuditLog(full_pipe.writer)
+    log.start()
+    log.append(b"being written\n")
+    time.sleep(4 * audit.FLUSH_SECONDS)
+    for _ in range(100):
+        log.append(b"waiting\n")
+    began = time.monotonic()
+    log.stop()
+    assert time.monotonic() - began < 2
+    assert log.lost == 101
+    assert [record.getMessage() for record in caplog.records] == [
+        "the audit log takes nothing, and is given up; 101 lines were lost up to now"
+    ]
+    # The thread still writes there: nothing else may get the number.
+    assert is_open(full_pipe.writer)
+    full_pipe.reader.close()
+    while is_open(full_pipe.writer):
+        time.sleep(0.01)
+    assert log.lost == 101
+
+
+def test_a_log_that_never_began_does_not_hold_up_the_end_either(
+    full_pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "STOP_SECONDS", 0.2)
+    log = AuditLog(full_pipe.writer)
+    log.append(b"{}\n")
+    log.stop()
+    assert log.lost == 1
+
+
+def test_while_the_file_takes_nothing_lines_are_dropped_and_counted_and_never_piled_up(
+    full_pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "LINES_OF_A_CHUNK", 3)
+    monkeypatch.setattr(audit, "MAX_WAITING_CHUNKS", 4)
+    log = AuditLog(full_pipe.writer)
+    log.start()
+    began = time.monotonic()
+    for number in range(10_000):
+        log.append(b"%d\n" % number)
+    assert time.monotonic() - began < 5
+    with ThreadPoolExecutor(1) as pool:
+        read_to_the_end = pool.submit(full_pipe.reader.readall)
+        log.stop()
+        written = read_to_the_end.result()[full_pipe.held :].splitlines()
+    # What was being written, and what waited.
+    assert len(written) <= 2 * (3 * 4 + 3)
+    assert len(written) + log.lost == 10_000
+    assert {int(line) for line in written} <= set(range(10_000))

@@ -63,3 +63,23 @@ def test_the_watcher_of_files_speaks_up_only_when_something_is_wrong(
             root.setLevel(levels[0])
             logging.getLogger("watchfiles").setLevel(levels[1])
     assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == expected
+
+
+def test_of_grpc_what_a_client_sent_is_dropped_and_its_own_faults_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grpc, root = logging.getLogger("grpc._cython.cygrpc"), logging.getLogger()
+    level = root.level
+    with monkeypatch.context() as patched:
+        patched.setattr(root, "handlers", [])
+        patched.setattr(grpc, "filters", [])
+        try:
+            log_to_stderr("info", "json")
+            for fault in (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "injected"), ValueError("injected")):
+                grpc.error("told %s", type(fault).__name__, exc_info=fault)
+            grpc.warning("told without")
+        finally:
+            root.setLevel(level)
+            logging.getLogger("watchfiles").setLevel(logging.NOTSET)
+    told = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["told ValueError", "told without"]

@@ -170,21 +170,37 @@ class _World:
         self.newest = 0
         self.inboxes: list[list[Give | Swap] | None] = [None] * workers
         self.in_force = [0] * workers
+        self.lacks_processes = False
 
     def obey(self, orders: list[Order]) -> None:
         for order in orders:
             match order:
                 case Start(number):
-                    assert self.inboxes[number] is None
-                    self.inboxes[number] = []
-                case Give(number, _) | Swap(number, _):
-                    inbox = self.inboxes[number]
-                    assert inbox is not None
-                    inbox.append(order)
+                    self.start(number)
+                case Give(number, generation):
+                    assert generation in {self.fleet.in_force, self.fleet.offered}
+                    self.send(number, order)
+                case Swap(number, _):
+                    self.send(number, order)
                 case Kill(number):
                     self.die(number)
                 case Refuse(generation):
                     assert generation not in self.in_force
+
+    def start(self, number: int) -> None:
+        assert self.inboxes[number] is None
+        if self.lacks_processes:
+            self.obey(self.fleet.ended(number, self.now))
+        else:
+            self.inboxes[number] = []
+
+    def send(self, number: int, order: Give | Swap) -> None:
+        inbox = self.inboxes[number]
+        if inbox is not None:
+            inbox.append(order)
+        else:
+            # It could not be started, by the order before this one.
+            assert self.lacks_processes
 
     def work(self, number: int) -> None:
         inbox = self.inboxes[number]
@@ -219,6 +235,8 @@ class _World:
                 self.die(number)
             case "tick":
                 self.tick()
+            case "lack":
+                self.lacks_processes = not self.lacks_processes
             case _:
                 self.offer()
 
@@ -226,7 +244,7 @@ class _World:
         return any(isinstance(order, Swap) for inbox in self.inboxes for order in inbox or ())
 
 
-STEPS = ["work", "work", "work", "work", "die", "tick", "offer"]
+STEPS = ["work", "work", "work", "work", "die", "tick", "offer", "lack"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -240,6 +258,7 @@ def test_workers_differ_only_while_swaps_are_under_way(workers: int, steps: list
         if not world.swaps_are_under_way():
             assert len(set(world.in_force) - {0}) <= 1
     # Whatever happened, once nothing dies any more all come to serve what is in force.
+    world.lacks_processes = False
     for _ in range(40):
         world.tick()
         for number in range(workers):
