@@ -28,17 +28,16 @@ _REASONS: Final = {reason: reason.value for reason in Reason}
 _STDOUT: Final = "-"
 
 
-def line_of(decision: Decision, decision_id: str, time: float, seconds: float) -> bytes:
+def line_of(decision: Decision, decision_id: str, seconds: float) -> bytes:
     """Write a decision as one line of JSON. What a client sent is cut to 256 characters, and no path but the route's.
 
     Args:
         decision: the decision.
         decision_id: its id.
-        time: when it was made, in seconds since the epoch.
         seconds: how long it took.
     """
     record: dict[str, object] = {
-        "time": time,
+        "time": decision.now,
         "decision_id": decision_id,
         "outcome": _OUTCOMES[decision.outcome],
         "reason": _REASONS[decision.reason],

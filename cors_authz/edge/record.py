@@ -12,13 +12,12 @@ Observe = Callable[[Decision, str, float], None]
 """Is told a decision, its id, and the seconds that it took."""
 
 
-def recorder(counters: Counters, audit: AuditLog | None, clock: Callable[[], float]) -> Observe:
+def recorder(counters: Counters, audit: AuditLog | None) -> Observe:
     """Give what records each decision.
 
     Args:
         counters: count it.
         audit: takes its line; None writes none.
-        clock: gives the time in seconds since the epoch.
     """
     count = counters.count
     if audit is None:
@@ -27,6 +26,6 @@ def recorder(counters: Counters, audit: AuditLog | None, clock: Callable[[], flo
 
     def record(decision: Decision, decision_id: str, seconds: float) -> None:
         count(decision, seconds)
-        append(line_of(decision, decision_id, clock(), seconds))
+        append(line_of(decision, decision_id, seconds))
 
     return record

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
 
 from cors_authz.edge.policy_store import ActivePolicy
-from cors_authz.edge.tokens import TokenReader
 from cors_authz.edge.transport.interface import Metadata
 from cors_authz.envoy.decode import decode
 from cors_authz.envoy.encode import Encoder
 from cors_authz.pdp.decide import decide, refuse_unread
 from cors_authz.pdp.decision import Decision, Reason
-from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.match import match
 from cors_authz.pdp.readings import Readings, TokenReading
 
@@ -49,15 +46,16 @@ class CheckService:
 
     def check(self, raw: bytes, _metadata: Metadata) -> bytes:
         """Answer one CheckRequest. Never raises: a fault of ours is an answer that refuses."""
-        began = self._timer()
+        began, now = self._timer(), 0.0
         decision_id = self._new_id()
         try:
+            now = self._clock()
             active = self._active()
-            decision = self._decide(active, raw)
+            decision = _decide(active, raw, now)
             answer = active.encoder.encode(decision, decision_id)
         except Exception:  # noqa: BLE001 - no exception may become an allow
             _log.exception("decision %s failed", decision_id)
-            decision = refuse_unread(Reason.INTERNAL_ERROR)
+            decision = refuse_unread(Reason.INTERNAL_ERROR, now)
             answer = self._faults.encode(decision, decision_id)
         try:
             self._observe(decision, decision_id, self._timer() - began)
@@ -65,18 +63,13 @@ class CheckService:
             _log.exception("decision %s was made, and could not be recorded", decision_id)
         return answer
 
-    def _decide(self, active: ActivePolicy, raw: bytes) -> Decision:
-        request = decode(raw, active.policy.surroundings)
-        if request is None:
-            return refuse_unread(Reason.REQUEST_MALFORMED)
-        facts, now = match(request, active.policy), self._clock()
-        tokens = _tokens(active.tokens, facts, now) if facts.needs.providers else _NO_TOKENS
-        return decide(facts, Readings(now, tokens))
 
-
-_NO_TOKENS: Final[Mapping[str, TokenReading]] = {}
-
-
-def _tokens(reader: TokenReader, facts: Facts, now: float) -> Mapping[str, TokenReading]:
-    request = facts.request
-    return {name: reader.read(name, request.headers, request.metadata, now) for name in facts.needs.providers}
+def _decide(active: ActivePolicy, raw: bytes, now: float) -> Decision:
+    request = decode(raw, active.policy.surroundings)
+    if request is None:
+        return refuse_unread(Reason.REQUEST_MALFORMED, now)
+    facts = match(request, active.policy)
+    tokens: dict[str, TokenReading] = {}
+    for name in facts.needs.providers:
+        tokens[name] = active.tokens.read(name, request.headers, request.metadata, now)
+    return decide(facts, Readings(now, tokens))

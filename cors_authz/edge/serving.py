@@ -39,7 +39,7 @@ class Serving:
         self._health = Health()
         self._listens = False
         self._audit = _open_audit(settings.audit)
-        observe = recorder(Counters(), self._audit, now_seconds)
+        observe = recorder(Counters(), self._audit)
         service = CheckService(lambda: self.store.active, now_seconds, timer_seconds, new_decision_id, observe)
         self._transport = open_transport(service.check, self._health, now_seconds, settings.transport)
 

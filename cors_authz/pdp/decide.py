@@ -103,9 +103,10 @@ def refuse(objection: Objection, facts: Facts, now: float) -> Decision:
     )
 
 
-def refuse_unread(reason: Reason) -> Decision:
+def refuse_unread(reason: Reason, now: float = 0.0) -> Decision:
     """Refuse when there are no facts to speak of: a message that is no request, or a fault of our own."""
-    return Decision(Outcome.ERROR if reason in FAULTS else Outcome.DENY, reason, Objection(reason).status, None)
+    outcome = Outcome.ERROR if reason in FAULTS else Outcome.DENY
+    return Decision(outcome, reason, Objection(reason).status, None, now=now)
 
 
 def _refusal(reason: Reason, facts: Facts) -> Outcome:

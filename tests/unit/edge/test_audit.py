@@ -39,7 +39,7 @@ def test_a_line_says_what_was_decided_by_which_rule_and_no_path_but_the_routes()
     request = ask(
         "GET https://api.shop.example/orders/42?token=s3cret", origin="https://shop.example", x_request_id="r-1"
     )
-    line = line_of(decided(POLICY, request), DECISION_ID, NOW, 0.000_05)
+    line = line_of(decided(POLICY, request), DECISION_ID, 0.000_05)
     assert line.endswith(b"}\n")
     assert orjson.loads(line) == {
         "time": NOW,
@@ -59,14 +59,15 @@ def test_a_line_says_what_was_decided_by_which_rule_and_no_path_but_the_routes()
 
 
 def test_what_could_not_be_read_has_a_line_too() -> None:
-    line = line_of(refuse_unread(Reason.REQUEST_MALFORMED), DECISION_ID, NOW, 0.0)
-    assert orjson.loads(line)["reason"] == "request_malformed"
+    line = line_of(refuse_unread(Reason.REQUEST_MALFORMED, NOW), DECISION_ID, 0.0)
+    read = orjson.loads(line)
+    assert (read["reason"], read["time"]) == ("request_malformed", NOW)
 
 
 @pytest.mark.parametrize("character", ["a", "\n", '"', "\u00e9", "\0"])
 def test_what_a_client_sends_neither_breaks_a_line_nor_fills_the_disk(character: str) -> None:
     request = ask("GET https://other.example/a", origin=character * 100_000, x_request_id=character * 100_000)
-    line = line_of(decided(POLICY, request), DECISION_ID, NOW, 0.0)
+    line = line_of(decided(POLICY, request), DECISION_ID, 0.0)
     assert line.count(b"\n") == 1
     assert orjson.loads(line)["request_id"] == character * 256
     assert len(line) < 5000
