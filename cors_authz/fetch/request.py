@@ -118,12 +118,12 @@ def overriding_method(request: Request, query: str) -> str | None:
     CONNECT, TRACE, TRACK, no token, or two that differ.
     """
     headers = request.headers
-    if not (query or _FIRST in headers or _SECOND in headers or _THIRD in headers):
+    named = query_values(query, "_method") if query else ()
+    if _FIRST in headers or _SECOND in headers or _THIRD in headers:
+        named += tuple(headers[name] for name in METHOD_OVERRIDES if name in headers)
+    if not named:
         return ""
-    named = [headers[name] for name in METHOD_OVERRIDES if name in headers]
-    methods = set(map(str.upper, (*named, *query_values(query, "_method"))))
-    if not methods:
-        return ""
+    methods = set(map(str.upper, named))
     method = methods.pop()
     return method if not methods and is_token(method) and not is_forbidden_method(method) else None
 
