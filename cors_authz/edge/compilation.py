@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+from cors_authz.edge.clock import monotonic_seconds
 from cors_authz.edge.generation import Generation, GenerationError, read_generation
 
 _CHILD: Final = "cors_authz.edge.compiler"
+_LOOK_SECONDS: Final = 0.5
+_END_SECONDS: Final = 1.0
 
 
 class Compilation:
@@ -29,6 +33,7 @@ class Compilation:
     """
 
     def __init__(self, path: Path, environment: str) -> None:
+        self._begun = monotonic_seconds()
         self._child = subprocess.Popen(  # noqa: S603 - this very interpreter, with this very package
             # -P: nothing in the directory where the service was started is taken for a module of ours.
             [sys.executable, "-P", "-m", _CHILD, str(path), environment],
@@ -45,18 +50,29 @@ class Compilation:
         """The child's process id."""
         return self._child.pid
 
-    def result(self, pause: Callable[[], object]) -> Generation:
-        """Wait for the version; once only.
+    @property
+    def seconds(self) -> float:
+        """For how long this has been under way."""
+        return monotonic_seconds() - self._begun
+
+    def result(self, pause: Callable[[], object], look: Callable[[float], Exception | None]) -> Generation:
+        """Wait for the version; once only. However this ends, the child has ended with it.
 
         Args:
             pause: called now and then, to let other threads run.
+            look: told about twice a second for how many seconds this is under way; returns why the version is to be
+                given up, None if it is not.
 
         Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError as loading does; GenerationError if the child
-            fails, is killed, or talks nonsense.
+            fails, is killed, or talks nonsense; what `look` returns.
         """
+        output = _Output(cast("BinaryIO", self._child.stdout), lambda: look(self.seconds))
         try:
-            return read_generation(cast("BinaryIO", self._child.stdout), pause)
+            return read_generation(output, pause)
         except GenerationError as error:
+            if output.given_up:
+                self.stop()
+                raise output.given_up from None
             raise GenerationError(f"{error}; the process that compiled it {self._end()}") from error
         finally:
             self._end()
@@ -68,5 +84,43 @@ class Compilation:
     def _end(self) -> str:
         for pipe in (self._child.stdin, self._child.stdout):
             cast("BinaryIO", pipe).close()
-        code = self._child.wait()
+        code = self._exit_code()
         return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+
+    def _exit_code(self) -> int:
+        try:
+            return self._child.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            # All that it was to say has been said.
+            self.stop()
+            return self._child.wait()
+
+
+class _Output:
+    """What a child writes, up to where `look` has a reason to end it: a child that is stuck writes nothing."""
+
+    def __init__(self, pipe: BinaryIO, look: Callable[[], Exception | None]) -> None:
+        self.given_up: Exception | None = None
+        self._pipe = pipe.fileno()
+        self._look = look
+        self._next_look = monotonic_seconds() + _LOOK_SECONDS
+        self._poll = select.poll()
+        self._poll.register(self._pipe, select.POLLIN)
+
+    def read(self, length: int, /) -> bytes:
+        """Read so many bytes, fewer only at the end of the output."""
+        chunks: list[bytes] = []
+        while length and (chunk := self._some(length)):
+            chunks.append(chunk)
+            length -= len(chunk)
+        return b"".join(chunks)
+
+    def _some(self, most: int) -> bytes:
+        while self.given_up is None:
+            is_ready = self._poll.poll(_LOOK_SECONDS * 1000)
+            if monotonic_seconds() >= self._next_look:
+                self.given_up = self._look()
+                self._next_look = monotonic_seconds() + _LOOK_SECONDS
+            if is_ready:
+                return os.read(self._pipe, most)
+        return b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cors_authz.edge.parts import PartsError, put_together, take_apart
 from cors_authz.policy.compiled import CompiledPolicy
@@ -18,6 +18,13 @@ _MAX_PART_BYTES: Final = 64 << 20
 
 class GenerationError(Exception):
     """A version of the policy that could not be compiled, through a fault that is not its author's."""
+
+
+class Stream(Protocol):
+    """Bytes as another process writes them."""
+
+    def read(self, length: int, /) -> bytes:
+        """Wait for so many bytes; there are fewer only at the end."""
 
 
 class Report(NamedTuple):
@@ -63,7 +70,7 @@ def write_refusal(write: Callable[[bytes], object], why: Exception) -> None:
     _write_section(write, take_apart(why))
 
 
-def read_generation(stream: BinaryIO, pause: Callable[[], object]) -> Generation:
+def read_generation(stream: Stream, pause: Callable[[], object]) -> Generation:
     """Read what `write_compiled` or `write_refusal` wrote, from a process that is trusted like this one.
 
     Args:
@@ -90,14 +97,14 @@ def _write_section(write: Callable[[bytes], object], parts: Iterable[bytes]) -> 
     write(_NO_MORE)
 
 
-def _read_section(stream: BinaryIO) -> Iterator[bytes]:
+def _read_section(stream: Stream) -> Iterator[bytes]:
     while length := _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0]:
         if length > _MAX_PART_BYTES:
             raise GenerationError(f"what was compiled is damaged: no part has {length} bytes")
         yield _exactly(stream, length)
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
+def _exactly(stream: Stream, length: int) -> bytes:
     data = stream.read(length)
     if len(data) < length:
         raise GenerationError("what was compiled ends before it is whole")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 from watchfiles import watch
 
 from cors_authz.edge.compilation import Compilation
-from cors_authz.edge.generation import Generation
+from cors_authz.edge.generation import Generation, GenerationError
 from cors_authz.edge.parts import PAUSE_SECONDS
 from cors_authz.edge.policy_files import PolicyFilesError, fingerprint
 from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
@@ -23,9 +24,27 @@ _DEBOUNCE_MILLISECONDS: Final = 50
 _POLL_MILLISECONDS: Final = 1000
 _STOP_SECONDS: Final = 1.0
 
+MOST_COMPILATION_SECONDS: Final = 300.0
+"""The largest policy takes some seconds; whatever takes so long would never come to an end."""
+_LEAST_PATIENCE_SECONDS: Final = 3.0
+_PATIENCE_FACTOR: Final = 2.0
+
+
+class CompilationTimeoutError(GenerationError):
+    """A version that took longer to compile than any is given."""
+
+
+class _SupersededError(Exception):
+    """A version that is no longer what the files say, and takes too long to wait for."""
+
 
 class Generations:
     """Compiles the policy, and compiles it anew whenever a file of it has changed. The first time begins at once.
+
+    A version whose files change while it is compiled is waited for as long as it takes no more than twice the time of
+    the last one that was put in force, and for three seconds at least; then it is given up for the newer one. Each that
+    is given up in a row doubles what the next one is given, so that even files that change all the time are put in
+    force. No version is waited for longer than `MOST_COMPILATION_SECONDS`: it is refused.
 
     Args:
         path: the policy's file or directory.
@@ -48,15 +67,15 @@ class Generations:
         self._revision = "none"
         self._stop = Event()
         self._thread = Thread(target=self._watch, name="policy watcher", daemon=True)
-        self._seen = fingerprint(self._path)
-        self._compilation = Compilation(self._path, environment)
+        self._patience_seconds = _LEAST_PATIENCE_SECONDS
+        self._begin()
 
     def first(self) -> Generation:
         """Wait for the first version, and put it in force; once only.
 
-        Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, GenerationError.
+        Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, GenerationError; CompilationTimeoutError is one.
         """
-        return self._hand_on(self._compilation)
+        return self._hand_on()
 
     def start(self) -> None:
         """Begin to watch."""
@@ -75,9 +94,9 @@ class Generations:
         Returns: whether it was put in force; if not, the log says why and the last good one stays.
         """
         try:
-            self._compilation = Compilation(self._path, self._environment)
-            self._hand_on(self._compilation)
-        except (PolicyError, PolicyFilesError, UnknownEnvironmentError) as error:
+            self._begin()
+            self._hand_on()
+        except (PolicyError, PolicyFilesError, UnknownEnvironmentError, CompilationTimeoutError) as error:
             _log.error("the new policy is refused, revision %s stays in force:\n%s", self._revision, error)
             return False
         except Exception:  # noqa: BLE001 - what is logged in full is not hidden
@@ -87,13 +106,46 @@ class Generations:
             return False
         return True
 
-    def _hand_on(self, compilation: Compilation) -> Generation:
-        if self._stop.is_set():
-            compilation.stop()
-        generation = compilation.result(lambda: time.sleep(PAUSE_SECONDS))
+    def _begin(self) -> None:
+        # Looked at first: what changes from here on may or may not be in what the child reads.
+        seen = fingerprint(self._path)
+        self._compilation = Compilation(self._path, self._environment)
+        # Kept last: where there can be no further process now, the change is tried again.
+        self._seen = seen
+
+    def _hand_on(self) -> Generation:
+        generation = self._newest()
+        self._patience_seconds = max(_LEAST_PATIENCE_SECONDS, _PATIENCE_FACTOR * self._compilation.seconds)
         self._put_in_force(generation)
         self._revision = generation.revision
         return generation
+
+    def _newest(self) -> Generation:
+        """Wait for the version that is being compiled, or for the one that it is given up for."""
+        patience_seconds = self._patience_seconds
+        while True:
+            if self._stop.is_set():
+                self._compilation.stop()
+            try:
+                return self._compilation.result(
+                    lambda: time.sleep(PAUSE_SECONDS), partial(self._reason_to_give_up, patience_seconds)
+                )
+            except _SupersededError:
+                _log.warning(
+                    "the policy changed while it was compiled, for more than %.0f s: the newer one is compiled instead",
+                    patience_seconds,
+                )
+                patience_seconds *= _PATIENCE_FACTOR
+                self._begin()
+
+    def _reason_to_give_up(self, patience_seconds: float, seconds: float) -> Exception | None:
+        if seconds > MOST_COMPILATION_SECONDS:
+            return CompilationTimeoutError(
+                f"it took more than {MOST_COMPILATION_SECONDS:.0f} s to compile; make it smaller, or give it more CPU"
+            )
+        if seconds > patience_seconds and fingerprint(self._path) != self._seen:
+            return _SupersededError()
+        return None
 
     def _watch(self) -> None:
         while not self._stop.is_set():
@@ -126,7 +178,5 @@ class Generations:
 
     def _notice(self) -> None:
         # Events only wake; what decides is whether a file differs, so that lost and spurious events do no harm.
-        seen = fingerprint(self._path)
-        if seen != self._seen:
-            self._seen = seen
+        if fingerprint(self._path) != self._seen:
             self._on_reload(self.reload())

@@ -119,15 +119,31 @@ _EXPOSED_OF: Final[Mapping[Protocol, tuple[str, ...]]] = {
 def classes_of(estate: Estate) -> Mapping[str, SensitivityClass]:
     """Resolve the sensitivity classes of a policy; one that leans on itself or on none stands on `internal`."""
     written = estate.bundle.model.sensitivity_classes
-    return BUILT_IN_CLASSES | {name: _class(name, written, ()) for name in written}
+    settled: dict[str, SensitivityClass] = {}
+    return BUILT_IN_CLASSES | {name: _class(name, written, settled) for name in written}
 
 
-def _class(name: str, written: Mapping[str, schema.SensitivityClass], seen: tuple[str, ...]) -> SensitivityClass:
-    model = written.get(name)
-    if model is None or name in seen:
-        return BUILT_IN_CLASSES.get(name, BUILT_IN_CLASSES["internal"])
-    tightens_built_in = model.like is None and name in BUILT_IN_CLASSES
-    base = BUILT_IN_CLASSES[name] if tightens_built_in else _class(model.like or "internal", written, (*seen, name))
+def _class(
+    name: str, written: Mapping[str, schema.SensitivityClass], settled: dict[str, SensitivityClass]
+) -> SensitivityClass:
+    """Resolve a class, and settle all that it stands on; a circle is never settled: what it is differs by its start."""
+    links: dict[str, schema.SensitivityClass] = {}
+    while name in written and name not in links and name not in settled:
+        model = links[name] = written[name]
+        if model.like is None and name in BUILT_IN_CLASSES:
+            break
+        name = model.like or "internal"
+    is_circle = name in links and links[name].like is not None
+    resolved = settled.get(name) or BUILT_IN_CLASSES.get(name, BUILT_IN_CLASSES["internal"])
+    for link, model in reversed(links.items()):
+        resolved = _over(resolved, link, model)
+        if not is_circle:
+            settled[link] = resolved
+    return resolved
+
+
+def _over(base: SensitivityClass, name: str, model: schema.SensitivityClass) -> SensitivityClass:
+    """Lay what a class writes over what it is like."""
     return SensitivityClass(
         name=name,
         min_trust=Trust[model.min_trust.upper()] if model.min_trust else base.min_trust,

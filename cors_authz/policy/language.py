@@ -13,7 +13,9 @@ from enum import Enum, unique
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cors_authz.policy.pattern import HostPattern, OriginPattern, PathTemplate, Slot, is_literal
+from cors_authz.policy.effort import Effort
+from cors_authz.policy.ends import ends_of
+from cors_authz.policy.pattern import HostPattern, OriginPattern, PathTemplate, Slot, is_literal, piece_matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -169,17 +171,20 @@ def union_of(languages: Iterable[Language]) -> Language:
 # --- Searching --------------------------------------------------------------------------------------------------------
 
 
-def within(inner: Language, outer: Language) -> str | None:
+def within(inner: Language, outer: Language, *, effort: Effort | None = None) -> str | None:
     """Look for a string that is in the one language and not in the other.
 
     Returns: None if all of `inner` is in `outer`; else a shortest string that is not. The same for the same languages.
-    Raises: SearchBoundError after `MOST_STEPS` pairs of a state and a set of states.
+    Raises: SearchBoundError after `MOST_STEPS` pairs of a state and a set of states; EffortSpentError.
     """
+    spend = _counting(effort)
     letters = _telling_letters(inner, outer)
+    spend(len(letters) * (len(inner.moves) + len(outer.moves)))
     inner_moves, outer_moves = _by_letter(inner, letters), _by_letter(outer, letters)
 
     def goes_on(node: tuple[int, frozenset[int]]) -> Iterator[tuple[str, tuple[int, frozenset[int]]]]:
         state, others = node
+        spend(len(inner_moves[state]) * (_STEPS_OF_A_SET + len(others)))
         for letter, afters in inner_moves[state].items():
             reached = frozenset(after for other in others for after in outer_moves[other].get(letter, ()))
             yield from ((letter, (after, reached)) for after in afters)
@@ -191,16 +196,19 @@ def within(inner: Language, outer: Language) -> str | None:
     return _shortest(starts, goes_on, is_counterexample, MOST_STEPS)
 
 
-def common(one: Language, other: Language) -> str | None:
+def common(one: Language, other: Language, *, effort: Effort | None = None) -> str | None:
     """Look for a string that is in both languages.
 
-    Returns: a shortest one; None if there is none. The same for the same languages. Never raises: there are no more
-    steps than pairs of states.
+    Returns: a shortest one; None if there is none. The same for the same languages.
+    Raises: EffortSpentError; without an effort nothing, as there are no more steps than pairs of states.
     """
+    spend = _counting(effort)
     letters = _telling_letters(one, other)
+    spend(len(letters) * (len(one.moves) + len(other.moves)))
     one_moves, other_moves = _by_letter(one, letters), _by_letter(other, letters)
 
     def goes_on(node: tuple[int, int]) -> Iterator[tuple[str, tuple[int, int]]]:
+        spend(len(one_moves[node[0]]) * _STEPS_OF_A_PAIR)
         for letter, afters in one_moves[node[0]].items():
             others = other_moves[node[1]].get(letter, ())
             yield from ((letter, (after, reached)) for after in afters for reached in others)
@@ -210,6 +218,19 @@ def common(one: Language, other: Language) -> str | None:
 
     starts = ((left, right) for left in sorted(one.starts) for right in sorted(other.starts))
     return _shortest(starts, goes_on, is_in_both, len(one.moves) * len(other.moves))
+
+
+_STEPS_OF_A_PAIR: Final = 3
+_STEPS_OF_A_SET: Final = 6
+"""What a letter takes that leads on from two states, or from a state and a set of states."""
+
+
+def _counting(effort: Effort | None) -> Callable[[int], object]:
+    return effort.spend if effort else _uncounted
+
+
+def _uncounted(_: int) -> None:
+    """Let a search that is bound by its size alone go on."""
 
 
 def _telling_letters(*languages: Language) -> tuple[str, ...]:
@@ -277,13 +298,14 @@ class Relation(Enum):
     DISJOINT = "disjoint"
 
 
-def relate(one: Pattern, other: Pattern) -> tuple[Relation, str | None]:
+def relate(one: Pattern, other: Pattern, *, effort: Effort | None = None) -> tuple[Relation, str | None]:
     """Compare two patterns of one kind. Names of slots do not count: `/{id}` is EQUAL to `/{version}`.
 
     Returns: the relation of the first to the second, with a shortest string that both take, None if they are DISJOINT.
-    Where a search meets its bound the answer is CROSSING, so that what is not proven to be narrower never wins. Never
-    raises.
+    Where a search meets its bound the answer is CROSSING, so that what is not proven to be narrower never wins.
+    Raises: EffortSpentError; without an effort nothing.
     """
+    _counting(effort)(_pieces(one) + _pieces(other))
     if _are_plainly_disjoint(one, other):
         return Relation.DISJOINT, None
     plain = _RELATIONS[_is_plainly_within(one, other), _is_plainly_within(other, one)]
@@ -296,10 +318,14 @@ def relate(one: Pattern, other: Pattern) -> tuple[Relation, str | None]:
         return (relation, only) if right.holds(only) else (Relation.DISJOINT, None)
     if other_only is not None:
         return (Relation.WIDER, other_only) if left.holds(other_only) else (Relation.DISJOINT, None)
-    witness = common(left, right)
+    witness = common(left, right, effort=effort)
     if witness is None:
         return Relation.DISJOINT, None
-    return _RELATIONS[_is_within(left, right), _is_within(right, left)], witness
+    return _RELATIONS[_is_within(left, right, effort), _is_within(right, left, effort)], witness
+
+
+def _pieces(pattern: Pattern) -> int:
+    return len(pattern.segments if isinstance(pattern, PathTemplate) else pattern.labels)
 
 
 _RELATIONS: Final = {
@@ -310,9 +336,9 @@ _RELATIONS: Final = {
 }
 
 
-def _is_within(inner: Language, outer: Language) -> bool:
+def _is_within(inner: Language, outer: Language, effort: Effort | None) -> bool:
     try:
-        return within(inner, outer) is None
+        return within(inner, outer, effort=effort) is None
     except SearchBoundError:
         return False
 
@@ -320,7 +346,8 @@ def _is_within(inner: Language, outer: Language) -> bool:
 def _is_plainly_within(inner: Pattern, outer: Pattern) -> bool:
     """Spare catch-alls the search: ten thousand groups share a host, or a domain, with one.
 
-    Whatever begins with the pieces of an open pattern is within it, and the other way around only if both are the same.
+    Whatever begins with the pieces of an open pattern, or with names that fit them, is within it, and the other way
+    around only if both are the same: every slotted piece takes more than one name.
     """
     if isinstance(inner, PathTemplate) or isinstance(outer, PathTemplate):
         return isinstance(inner, PathTemplate) and isinstance(outer, PathTemplate) and _is_path_within(inner, outer)
@@ -330,15 +357,25 @@ def _is_plainly_within(inner: Pattern, outer: Pattern) -> bool:
 
 def _is_path_within(inner: PathTemplate, outer: PathTemplate) -> bool:
     if not outer.rest:
-        return not inner.rest and inner.segments == outer.segments
-    return inner.segments[: len(outer.segments)] == outer.segments
+        return not inner.rest and _are_plainly_all_within(inner.segments, outer.segments)
+    return _are_plainly_all_within(inner.segments[: len(outer.segments)], outer.segments)
 
 
 def _is_name_within(inner: OriginPattern | HostPattern, outer: OriginPattern | HostPattern) -> bool:
     more = len(inner.labels) - len(outer.labels)
     if more == 0:
-        return inner.wildcard == outer.wildcard and inner.labels == outer.labels
-    return more > 0 and outer.wildcard and inner.labels[more:] == outer.labels
+        return inner.wildcard == outer.wildcard and _are_plainly_all_within(inner.labels, outer.labels)
+    return more > 0 and outer.wildcard and _are_plainly_all_within(inner.labels[more:], outer.labels)
+
+
+def _are_plainly_all_within(inner: Sequence[Piece], outer: Sequence[Piece]) -> bool:
+    return len(inner) == len(outer) and all(map(_is_plainly_piece_within, inner, outer))
+
+
+def _is_plainly_piece_within(inner: Piece, outer: Piece) -> bool:
+    if inner == outer or is_literal(outer):
+        return inner == outer
+    return outer == (Slot.SEGMENT,) or (is_literal(inner) and piece_matcher(outer)("".join(map(str, inner))))
 
 
 def _shortest_of(pattern: Pattern) -> str:
@@ -388,4 +425,8 @@ def _are_disjoint_names(one: OriginPattern | HostPattern, other: OriginPattern |
 
 
 def _differ(some: Sequence[Piece], others: Sequence[Piece]) -> bool:
-    return any(one != other and is_literal(one) and is_literal(other) for one, other in zip(some, others, strict=False))
+    return any(one != other and _are_apart(one, other) for one, other in zip(some, others, strict=False))
+
+
+def _are_apart(one: Piece, other: Piece) -> bool:
+    return (is_literal(one) and is_literal(other)) or not ends_of(one).may_meet(ends_of(other))

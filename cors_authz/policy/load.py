@@ -13,7 +13,7 @@ from cors_authz.policy.compiled import CompiledPolicy
 from cors_authz.policy.document import Source, read_documents
 from cors_authz.policy.estate import Environment, Estate, unite
 from cors_authz.policy.finding import Finding, PolicyError, Severity, UnknownEnvironmentError
-from cors_authz.policy.lint import bounds, callers, change, classes, origins, routes, rules, versions
+from cors_authz.policy.lint import any_of, bounds, callers, change, classes, origins, routes, rules, versions
 from cors_authz.policy.overlap import Order, order_of
 from cors_authz.policy.subject import Reading, Subject, read_patterns, subject_of
 
@@ -22,6 +22,7 @@ _RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     *rules.RULES,
     *classes.RULES,
     *callers.RULES,
+    *any_of.RULES,
     *versions.RULES,
     *change.RULES,
     *bounds.RULES,
@@ -69,10 +70,12 @@ def check_policy(
     if not isinstance(read, _Read):
         return read
     said = list(read.findings)
+    before: _Judged | None = None
     for each in _environments(read.estate, environment):
         # What one environment says in one place, the next says again, with another name in it.
         known = {(finding.place, finding.code) for finding in said}
-        said += [f for f in _judge(read, each).findings if (f.place, f.code) not in known]
+        before = _judge(read, each, before)
+        said += [f for f in before.findings if (f.place, f.code) not in known]
     return _sorted(_with_suppressions(read.estate, said, now), sources)
 
 
@@ -113,13 +116,18 @@ def _environments(estate: Estate, name: str | None) -> Sequence[Environment]:
     return (estate.environments[name],)
 
 
-def _judge(read: _Read, environment: Environment) -> _Judged:
+def _judge(read: _Read, environment: Environment, before: _Judged | None = None) -> _Judged:
     subject = subject_of(read.estate, read.patterns, environment)
-    order = order_of(subject)
+    # Few policies differ by environment in what they match, and nothing takes as long as the order of much.
+    order = before.order if before and _match_alike(before.subject, subject) else order_of(subject)
     found = [finding for rule in _RULES for finding in rule(subject)]
     found += routes.findings(subject, order)
     # A name that is unknown may well be defined in a document that could not be read.
     return _Judged(subject, order, tuple(f for f in found if read.whole or f.code != _UNREADABLE))
+
+
+def _match_alike(one: Subject, other: Subject) -> bool:
+    return one.routes == other.routes and one.patterns == other.patterns
 
 
 def _with_suppressions(estate: Estate, findings: Iterable[Finding], now: datetime | None) -> Iterator[Finding]:

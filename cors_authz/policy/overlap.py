@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, unique
 from graphlib import TopologicalSorter
-from itertools import combinations, product
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from cors_authz.policy.candidates import Candidates, Item
+from cors_authz.policy.effort import Effort, EffortSpentError
 from cors_authz.policy.language import Relation, relate
-from cors_authz.policy.pattern import HostPattern, PathTemplate, Piece, piece_matcher
+from cors_authz.policy.pattern import HostPattern, PathTemplate
 from cors_authz.policy.subject import PatternAt, RouteAt, Subject
 
-T = TypeVar("T")
+C = TypeVar("C")
 
 MOST_ROUTE_CROSSINGS: Final = 2_000
 MOST_ORIGIN_CROSSINGS: Final = 200
 """Where this many pairs cross the search ends, and the policy is refused: a few lines could keep it busy for hours."""
+
+
+@unique
+class Kind(Enum):
+    """What is compared with its like."""
+
+    ROUTES = "routes"
+    ORIGIN_PATTERNS = "origin patterns"
 
 
 class Sides(NamedTuple):
@@ -68,20 +78,23 @@ class Order:
     origin_crossings: tuple[OriginCrossing, ...]
     narrower_routes: Mapping[int, tuple[int, ...]]
     """By the position of a route, the positions of the routes that are narrower than it."""
+    unfinished: frozenset[Kind] = frozenset()
+    """What there was more to compare of than is ever compared; such a policy is refused."""
 
 
 def order_of(subject: Subject) -> Order:
     """Find the order of the routes and origin patterns of a policy."""
-    narrower, route_crossings = _relations_of_routes(subject.routes)
     patterns = [at for group in subject.patterns.values() for at in group if not at.pattern.is_exact]
-    narrower_origins, origin_crossings = _relations_of_origins(patterns)
-    origin_ranks = _ranks(len(patterns), narrower_origins)
+    of_routes, of_origins = _relations_of_routes(subject.routes), _relations_of_origins(patterns)
+    origin_ranks = _ranks(len(patterns), of_origins.narrower)
+    finished = {Kind.ROUTES: of_routes.finished, Kind.ORIGIN_PATTERNS: of_origins.finished}
     return Order(
-        routes=_ranks(len(subject.routes), narrower),
+        routes=_ranks(len(subject.routes), of_routes.narrower),
         origins={(at.group.name, at.position): rank for at, rank in zip(patterns, origin_ranks, strict=True)},
-        route_crossings=tuple(route_crossings),
-        origin_crossings=tuple(origin_crossings),
-        narrower_routes={wide: tuple(narrow) for wide, narrow in narrower.items()},
+        route_crossings=tuple(of_routes.crossings),
+        origin_crossings=tuple(of_origins.crossings),
+        narrower_routes={wide: tuple(narrow) for wide, narrow in of_routes.narrower.items()},
+        unfinished=frozenset(kind for kind, is_finished in finished.items() if not is_finished),
     )
 
 
@@ -93,30 +106,57 @@ def _ranks(count: int, narrower: Mapping[int, Iterable[int]]) -> tuple[int, ...]
     return tuple(ranks)
 
 
+class _Relations(Generic[C]):
+    """What is found out of pairs: by position, the narrower positions; and the pairs that cross."""
+
+    def __init__(self, most_crossings: int) -> None:
+        self.narrower: dict[int, list[int]] = {}
+        self.crossings: list[C] = []
+        self.finished = True
+        self._most_crossings = most_crossings
+
+    def find(self, pairs: Iterable[tuple[int, int]], compare: Callable[[int, int], tuple[Relation, C | None]]) -> None:
+        """Compare pairs, up to the bounds of crossings and of effort."""
+        try:
+            for one, other in pairs:
+                self._note(one, other, *compare(one, other))
+                if len(self.crossings) == self._most_crossings:
+                    break
+        except EffortSpentError:
+            self.finished = False
+
+    def _note(self, one: int, other: int, relation: Relation, crossing: C | None) -> None:
+        if relation is Relation.NARROWER:
+            self.narrower.setdefault(other, []).append(one)
+        elif relation is Relation.WIDER:
+            self.narrower.setdefault(one, []).append(other)
+        elif crossing is not None:
+            self.crossings.append(crossing)
+
+
 # --- Routes ---------------------------------------------------------------------------------------------------------
 
 
-def _relations_of_routes(routes: Sequence[RouteAt]) -> tuple[dict[int, list[int]], list[RouteCrossing]]:
-    narrower: dict[int, list[int]] = {}
-    crossings: list[RouteCrossing] = []
-    related = _Related()
-    for one, other in _route_candidates(routes):
+def _relations_of_routes(routes: Sequence[RouteAt]) -> _Relations[RouteCrossing]:
+    effort = Effort()
+    related = _Related(effort)
+
+    def compare(one: int, other: int) -> tuple[Relation, RouteCrossing | None]:
         sides, host, path = related.sides(routes[one], routes[other])
-        if sides.whole is Relation.NARROWER:
-            narrower.setdefault(other, []).append(one)
-        elif sides.whole is Relation.WIDER:
-            narrower.setdefault(one, []).append(other)
-        elif sides.whole is not Relation.DISJOINT:
-            crossings.append(RouteCrossing(routes[one], routes[other], sides, host, path))
-            if len(crossings) == MOST_ROUTE_CROSSINGS:
-                break
-    return narrower, crossings
+        whole = sides.whole
+        crosses = whole is Relation.EQUAL or whole is Relation.CROSSING
+        return whole, RouteCrossing(routes[one], routes[other], sides, host, path) if crosses else None
+
+    relations: _Relations[RouteCrossing] = _Relations(MOST_ROUTE_CROSSINGS)
+    relations.find(_route_candidates(routes, effort), compare)
+    return relations
 
 
 class _Related:
     """Relates the sides of routes, each pair of texts once."""
 
-    def __init__(self) -> None:
+    def __init__(self, effort: Effort) -> None:
+        self._effort = effort
         self._hosts: dict[tuple[str, str], tuple[Relation, str | None]] = {}
         self._paths: dict[tuple[str, str], tuple[Relation, str | None]] = {}
 
@@ -125,15 +165,15 @@ class _Related:
         path = self._remembered(self._paths, one.path, other.path)
         return Sides(host[0], path[0], _of_methods(one, other)), host[1] or "", path[1] or ""
 
-    @staticmethod
     def _remembered(
+        self,
         known: dict[tuple[str, str], tuple[Relation, str | None]],
         one: HostPattern | PathTemplate,
         other: HostPattern | PathTemplate,
     ) -> tuple[Relation, str | None]:
         key = (one.text, other.text)
         if key not in known:
-            known[key] = relate(one, other)
+            known[key] = relate(one, other, effort=self._effort)
         return known[key]
 
 
@@ -151,156 +191,52 @@ def _of_methods(one: RouteAt, other: RouteAt) -> Relation:
     return Relation.WIDER if one.methods > other.methods else Relation.CROSSING
 
 
-def _route_candidates(routes: Sequence[RouteAt]) -> Iterator[tuple[int, int]]:
+def _route_candidates(routes: Sequence[RouteAt], effort: Effort) -> Iterator[tuple[int, int]]:
     by_host: dict[str, list[int]] = {}
     for index, route in enumerate(routes):
         by_host.setdefault(route.host.text, []).append(index)
     hosts = [_host_item(routes[of_host[0]].host) for of_host in by_host.values()]
+    of_paths: Candidates[int] = Candidates(effort)
     for of_host in by_host.values():
-        yield from _candidates([_path_item(index, routes[index].path) for index in of_host])
-    for one, other in _candidates(hosts):
-        yield from _candidates_between(
+        yield from of_paths.among([_path_item(index, routes[index].path) for index in of_host])
+    of_hosts: Candidates[str] = Candidates(effort)
+    for one, other in of_hosts.among(hosts):
+        yield from of_paths.between(
             [_path_item(index, routes[index].path) for index in by_host[one]],
             [_path_item(index, routes[index].path) for index in by_host[other]],
         )
 
 
-def _host_item(host: HostPattern) -> _Item[str]:
-    return _Item(host.text, host.labels[::-1], host.wildcard)
+def _host_item(host: HostPattern) -> Item[str]:
+    return Item(host.text, host.labels[::-1], host.wildcard)
 
 
-def _path_item(index: int, path: PathTemplate) -> _Item[int]:
-    return _Item(index, path.segments, path.rest)
+def _path_item(index: int, path: PathTemplate) -> Item[int]:
+    return Item(index, path.segments, path.rest)
 
 
 # --- Origins --------------------------------------------------------------------------------------------------------
 
 
-def _relations_of_origins(patterns: Sequence[PatternAt]) -> tuple[dict[int, list[int]], list[OriginCrossing]]:
-    narrower: dict[int, list[int]] = {}
-    crossings: list[OriginCrossing] = []
-    for one, other in _origin_candidates(patterns):
-        relation, witness = relate(patterns[one].pattern, patterns[other].pattern)
-        if relation is Relation.NARROWER:
-            narrower.setdefault(other, []).append(one)
-        elif relation is Relation.WIDER:
-            narrower.setdefault(one, []).append(other)
-        elif relation is not Relation.DISJOINT:
-            crossings.append(OriginCrossing(patterns[one], patterns[other], witness or patterns[one].pattern.text))
-            if len(crossings) == MOST_ORIGIN_CROSSINGS:
-                break
-    return narrower, crossings
+def _relations_of_origins(patterns: Sequence[PatternAt]) -> _Relations[OriginCrossing]:
+    effort = Effort()
+
+    def compare(one: int, other: int) -> tuple[Relation, OriginCrossing | None]:
+        left, right = patterns[one], patterns[other]
+        relation, witness = relate(left.pattern, right.pattern, effort=effort)
+        crosses = relation is Relation.EQUAL or relation is Relation.CROSSING
+        return relation, OriginCrossing(left, right, witness or left.pattern.text) if crosses else None
+
+    relations: _Relations[OriginCrossing] = _Relations(MOST_ORIGIN_CROSSINGS)
+    relations.find(_origin_candidates(patterns, effort), compare)
+    return relations
 
 
-def _origin_candidates(patterns: Sequence[PatternAt]) -> Iterator[tuple[int, int]]:
-    by_scheme: dict[str, list[_Item[int]]] = {}
+def _origin_candidates(patterns: Sequence[PatternAt], effort: Effort) -> Iterator[tuple[int, int]]:
+    by_scheme: dict[str, list[Item[int]]] = {}
     for index, at in enumerate(patterns):
-        item = _Item(index, at.pattern.labels[::-1], at.pattern.wildcard)
+        item = Item(index, at.pattern.labels[::-1], at.pattern.wildcard)
         by_scheme.setdefault(at.pattern.scheme, []).append(item)
+    candidates: Candidates[int] = Candidates(effort)
     for items in by_scheme.values():
-        yield from _candidates(items)
-
-
-# --- Pairs that may overlap -----------------------------------------------------------------------------------------
-
-
-class _Item(NamedTuple, Generic[T]):
-    """A value with its pieces; `open` goes on beyond them."""
-
-    value: T
-    pieces: tuple[Piece, ...]
-    open: bool
-
-
-class _Split(NamedTuple, Generic[T]):
-    """Items by what stands at one depth: nothing more, anything, one name, or a slotted piece."""
-
-    ended: list[_Item[T]]
-    open: list[_Item[T]]
-    literal: dict[str, list[_Item[T]]]
-    slotted: dict[Piece, list[_Item[T]]]
-
-
-def _split(items: Iterable[_Item[T]], depth: int) -> _Split[T]:
-    split: _Split[T] = _Split([], [], {}, {})
-    for item in items:
-        if depth == len(item.pieces):
-            (split.open if item.open else split.ended).append(item)
-            continue
-        piece = item.pieces[depth]
-        if len(piece) == 1 and isinstance(piece[0], str):
-            split.literal.setdefault(piece[0], []).append(item)
-        else:
-            split.slotted.setdefault(piece, []).append(item)
-    return split
-
-
-def _candidates(items: list[_Item[T]]) -> Iterator[tuple[T, T]]:
-    """Give the pairs among items that may overlap: all that do, and few that do not."""
-    pending = [(items, 0)]
-    while pending:
-        group, depth = pending.pop()
-        if len(group) < 2:  # noqa: PLR2004 - a pair
-            continue
-        split = _split(group, depth)
-        yield from _pairs(split.ended)
-        yield from _pairs(split.open)
-        yield from _product(split.open, [item for item in group if not _is_open_at(item, depth)])
-        branches = [*split.literal.values(), *split.slotted.values()]
-        pending.extend((branch, depth + 1) for branch in branches)
-        for left, right in _meeting_branches(split):
-            yield from _candidates_between(left, right, depth + 1)
-
-
-def _candidates_between(left: list[_Item[T]], right: list[_Item[T]], depth: int = 0) -> Iterator[tuple[T, T]]:
-    """Give the pairs of one item of each side that may overlap."""
-    pending = [(left, right, depth)]
-    while pending:
-        ones, others, at = pending.pop()
-        one, other = _split(ones, at), _split(others, at)
-        yield from _product(one.ended, other.ended)
-        yield from _product(one.open, others)
-        yield from _product((item for item in ones if not _is_open_at(item, at)), other.open)
-        pending.extend((a, b, at + 1) for a, b in _meeting(one, other))
-
-
-def _is_open_at(item: _Item[T], depth: int) -> bool:
-    return item.open and depth == len(item.pieces)
-
-
-def _pairs(items: Sequence[_Item[T]]) -> Iterator[tuple[T, T]]:
-    for one, other in combinations(items, 2):
-        yield one.value, other.value
-
-
-def _product(ones: Iterable[_Item[T]], others: Iterable[_Item[T]]) -> Iterator[tuple[T, T]]:
-    for one, other in product(ones, others):
-        yield one.value, other.value
-
-
-def _meeting_branches(split: _Split[T]) -> Iterator[tuple[list[_Item[T]], list[_Item[T]]]]:
-    """Give the branches of one split that may meet: two slotted pieces, or a slotted piece and a name that fits it."""
-    for (_, one), (_, other) in combinations(split.slotted.items(), 2):
-        yield one, other
-    yield from _slotted_and_literal(split.slotted, split.literal)
-
-
-def _slotted_and_literal(
-    slotted: Mapping[Piece, list[_Item[T]]], literal: Mapping[str, list[_Item[T]]]
-) -> Iterator[tuple[list[_Item[T]], list[_Item[T]]]]:
-    for piece, items in slotted.items():
-        fits = piece_matcher(piece)
-        for name, named in literal.items():
-            if fits(name):
-                yield items, named
-
-
-def _meeting(one: _Split[T], other: _Split[T]) -> Iterator[tuple[list[_Item[T]], list[_Item[T]]]]:
-    """Give the branches of two splits that may meet."""
-    for name, named in one.literal.items():
-        if name in other.literal:
-            yield named, other.literal[name]
-    yield from product(one.slotted.values(), other.slotted.values())
-    yield from _slotted_and_literal(one.slotted, other.literal)
-    for items, named in _slotted_and_literal(other.slotted, one.literal):
-        yield named, items
+        yield from candidates.among(items)

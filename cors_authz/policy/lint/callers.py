@@ -13,11 +13,10 @@ from cors_authz.fetch.fields import RESPONSE_ONLY_HEADERS, is_forbidden_request_
 from cors_authz.policy import schema
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, shown, ticked
+from cors_authz.policy.lint.any_of import Guards, guards_outside_circles
 from cors_authz.policy.lint.rule_at import rules_at
 from cors_authz.policy.lint.wording import unknown_name_text
 from cors_authz.policy.subject import RouteAt, Subject
-
-Guards = Mapping[str, Named[schema.Guard]]
 
 _OF_TOKENS: Final[Mapping[str, str]] = {
     "authenticated": "a token",
@@ -75,17 +74,24 @@ def _is_unknown_in_a_preflight(guard: Named[schema.Guard]) -> bool:
 
 def _way(guards: Guards, start: str, is_meant: Callable[[Named[schema.Guard]], bool]) -> tuple[str, ...]:
     """Follow `anyOf`, breadth first, to a guard that is meant; () where none is. Circles and unknown names are fine."""
-    ways: deque[tuple[str, ...]] = deque([(start,)])
-    seen = {start}
-    while ways:
-        way = ways.popleft()
-        if is_meant(guards[way[-1]]):
-            return way
-        for name in guards[way[-1]].model.any_of:
-            if name in guards and name not in seen:
-                seen.add(name)
-                ways.append((*way, name))
+    came_from: dict[str, str | None] = {start: None}
+    waiting = deque([start])
+    while waiting:
+        name = waiting.popleft()
+        if is_meant(guards[name]):
+            return _walked(came_from, name)
+        for member in guards[name].model.any_of:
+            if member in guards and member not in came_from:
+                came_from[member] = name
+                waiting.append(member)
     return ()
+
+
+def _walked(came_from: Mapping[str, str | None], end: str) -> tuple[str, ...]:
+    way = [end]
+    while (before := came_from[way[-1]]) is not None:
+        way.append(before)
+    return tuple(reversed(way))
 
 
 def tokens_of_no_provider(subject: Subject) -> Iterator[Finding]:
@@ -125,7 +131,8 @@ def guards_in_a_circle(subject: Subject) -> Iterator[Finding]:
     """CX047: a guard that stands on itself has no answer; each circle is said once, at its first guard."""
     guards = subject.estate.guards
     order = {name: index for index, name in enumerate(guards)}
-    for guard in _guards(subject):
+    clear = {guard.name for guard in guards_outside_circles(guards)}
+    for guard in (guard for guard in _guards(subject) if guard.name not in clear):
         way = _way_back(guards, guard.name)
         if way and min(way, key=order.__getitem__) == guard.name:
             by_way = f" by way of {ticked(way[1:])}" if way[1:] else ""

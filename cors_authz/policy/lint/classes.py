@@ -10,6 +10,7 @@ from cors_authz.policy.compiled import Credential, Reach, Trust, Unlisted
 from cors_authz.policy.effective import BUILT_IN_CLASSES, SensitivityClass
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding
+from cors_authz.policy.lint.any_of import reached_guards
 from cors_authz.policy.lint.rule_at import rules_at
 from cors_authz.policy.lint.wording import duration_text, list_text, unknown_name_text
 from cors_authz.policy.subject import Subject
@@ -210,13 +211,11 @@ def classes_in_a_circle(subject: Subject) -> Iterator[Finding]:
 
 def _chain(name: str, written: Mapping[str, schema.SensitivityClass]) -> list[str]:
     """Follow `like` from a class, until it ends or comes by a class again."""
-    chain: list[str] = []
-    while name in written and (above := written[name].like) is not None:
-        if above in chain:
-            break
-        chain.append(above)
+    chain: dict[str, None] = {}
+    while name in written and (above := written[name].like) is not None and above not in chain:
+        chain[above] = None
         name = above
-    return chain
+    return list(chain)
 
 
 # --- Guards of classes ------------------------------------------------------------------------------------------------
@@ -235,7 +234,7 @@ def guards_of_parts(subject: Subject) -> Iterator[Finding]:
     """CX046: a guard that a part defines could be widened by that part for every group of the class."""
     for name, model in _classes(subject):
         for index, guard in enumerate(model.guards):
-            foreign = _foreign(subject, guard, set())
+            foreign = _foreign(subject, guard)
             if foreign:
                 through = f" through `{guard}`" if foreign.name != guard else ""
                 text = (
@@ -245,15 +244,11 @@ def guards_of_parts(subject: Subject) -> Iterator[Finding]:
                 yield _finding(subject, "CX046", text, name, "guards", index)
 
 
-def _foreign(subject: Subject, name: str, seen: set[str]) -> Named[schema.Guard] | None:
+def _foreign(subject: Subject, name: str) -> Named[schema.Guard] | None:
     """Find, in a guard and in what its `anyOf` reaches, one that stands outside the bundle."""
-    named = subject.estate.guards.get(name)
-    if named is None or name in seen:
-        return None
-    seen.add(name)
-    if named.document is not subject.estate.bundle.document:
-        return named
-    return next(filter(None, (_foreign(subject, other, seen) for other in named.model.any_of)), None)
+    bundle = subject.estate.bundle.document
+    reached = reached_guards(subject.estate.guards, name)
+    return next((guard for guard in reached if guard.document is not bundle), None)
 
 
 RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Final
 
 from cors_authz.policy import schema
 from cors_authz.policy.effective import EffectiveRule
+from cors_authz.policy.effort import Effort, EffortSpentError
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity
 from cors_authz.policy.language import Relation, SearchBoundError, language_of, relate, union_of, within
 from cors_authz.policy.overlap import (
     MOST_ORIGIN_CROSSINGS,
     MOST_ROUTE_CROSSINGS,
+    Kind,
     Order,
     OriginCrossing,
     RouteCrossing,
 )
-from cors_authz.policy.pattern import HostPattern, PathTemplate
+from cors_authz.policy.pattern import HostPattern, PathTemplate, Piece, Slot, piece_matcher
 from cors_authz.policy.subject import EVERY_PATH, PatternAt, RouteAt, Subject
 
 
@@ -38,6 +41,12 @@ def _too_many_crossings(subject: Subject, order: Order) -> Iterator[Finding]:
         if count >= most:
             text = f"{most} pairs of {what} match alike, neither being narrower; write narrower ones, or fewer"
             yield Finding(bundle.place("metadata"), "CX048", text, about="metadata")
+    yield from (_too_long(subject, kind) for kind in Kind if kind in order.unfinished)
+
+
+def _too_long(subject: Subject, kind: Kind) -> Finding:
+    text = f"the {kind.value} take too long to compare; write fewer, or such as begin or end in different text"
+    return Finding(subject.estate.bundle.place("metadata"), "CX048", text, about="metadata")
 
 
 # --- CX017, groups --------------------------------------------------------------------------------------------------
@@ -192,13 +201,17 @@ def _shadowed_groups(subject: Subject, order: Order) -> Iterator[Finding]:
     positions: dict[str, list[int]] = {}
     for position, route in enumerate(subject.routes):
         positions.setdefault(route.group.name, []).append(position)
-    for name, own in positions.items():
-        shadows = [_shadows_of(subject, order, position) for position in own]
-        if all(shadows):
-            yield _shadowed(subject, subject.estate.resource_groups[name], [s for each in shadows for s in each])
+    effort = Effort()
+    try:
+        for name, own in positions.items():
+            shadows = [_shadows_of(subject, order, position, effort) for position in own]
+            if all(shadows):
+                yield _shadowed(subject, subject.estate.resource_groups[name], [s for each in shadows for s in each])
+    except EffortSpentError:
+        yield _too_long(subject, Kind.ROUTES)
 
 
-def _shadows_of(subject: Subject, order: Order, position: int) -> list[RouteAt]:
+def _shadows_of(subject: Subject, order: Order, position: int, effort: Effort) -> list[RouteAt]:
     """Give the narrower routes of other groups that together take all of a route; [] if they leave something."""
     route = subject.routes[position]
     narrower = [subject.routes[other] for other in order.narrower_routes.get(position, ())]
@@ -207,16 +220,36 @@ def _shadows_of(subject: Subject, order: Order, position: int) -> list[RouteAt]:
         for other in narrower
         if other.group.name != route.group.name
         and (other.methods is None or (route.methods is not None and route.methods <= other.methods))
-        and relate(other.host, route.host)[0] is Relation.EQUAL
+        and relate(other.host, route.host, effort=effort)[0] is Relation.EQUAL
     ]
-    return others if others and _take_all(route, others) else []
+    return others if others and _take_all(route, others, effort) else []
 
 
-def _take_all(route: RouteAt, others: Iterable[RouteAt]) -> bool:
+def _take_all(route: RouteAt, others: Sequence[RouteAt], effort: Effort) -> bool:
+    odd = [_with_odd_slots(segment) for segment in route.path.segments]
+    if not any(_takes(other.path, odd) for other in others):
+        return False
     try:
-        return within(language_of(route.path), union_of(language_of(other.path) for other in others)) is None
+        return (
+            within(language_of(route.path), union_of(language_of(other.path) for other in others), effort=effort)
+            is None
+        )
     except SearchBoundError:
         return False
+
+
+_ODD: Final = "~!~"
+"""What no route is likely to name: it spares most wide routes the search, and a wrong guess costs nothing else."""
+
+
+def _with_odd_slots(segment: Piece) -> str:
+    return "".join(_ODD if isinstance(part, Slot) else part for part in segment)
+
+
+def _takes(path: PathTemplate, segments: Sequence[str]) -> bool:
+    """Tell whether a template takes a path of just these segments."""
+    fits = len(path.segments) == len(segments) or (path.rest and len(path.segments) < len(segments))
+    return fits and all(piece_matcher(piece)(text) for piece, text in zip(path.segments, segments, strict=False))
 
 
 def _shadowed(subject: Subject, group: Named[schema.ResourceGroup], shadows: list[RouteAt]) -> Finding:

@@ -13,6 +13,7 @@ from cors_authz.policy.effective import tightened, with_head
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Place, Severity, shown, ticked
 from cors_authz.policy.lint import headers
+from cors_authz.policy.lint.any_of import reached_guards
 from cors_authz.policy.lint.rule_at import rules_at
 from cors_authz.policy.lint.wording import duration_text, unknown_name_text
 from cors_authz.policy.subject import Subject
@@ -241,7 +242,7 @@ def _guards_in(subject: Subject, group: Named[schema.ResourceGroup]) -> Iterator
 
 
 def _objection_to_caching(subject: Subject, group: Named[schema.ResourceGroup], name: str) -> str | None:
-    guards = list(_reached_guards(subject, name, set()))
+    guards = [guard.model for guard in reached_guards(subject.estate.guards, name)]
     header = next((guard.header.name for guard in guards if guard.header), None)
     if header:
         return f"reads the header `{header.lower()}`, so shared caches keep an answer for each of its values"
@@ -249,16 +250,6 @@ def _objection_to_caching(subject: Subject, group: Named[schema.ResourceGroup], 
     if public and any(_reads_token(guard) for guard in guards):
         return "reads a token, so no shared cache keeps what class public says is for everyone; choose another class"
     return None
-
-
-def _reached_guards(subject: Subject, name: str, seen: set[str]) -> Iterator[schema.Guard]:
-    named = subject.estate.guards.get(name)
-    if named is None or name in seen:
-        return
-    seen.add(name)
-    yield named.model
-    for other in named.model.any_of:
-        yield from _reached_guards(subject, other, seen)
 
 
 def _reads_token(guard: schema.Guard) -> bool:

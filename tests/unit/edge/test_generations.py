@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -83,8 +83,8 @@ def wired(path: Path, on_reload: Callable[[bool], None] = lambda _: None) -> tup
     return store, generations
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + NOTICED_SECONDS
+def until(holds: Callable[[], bool], seconds: float = NOTICED_SECONDS) -> None:
+    end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "not noticed in time"
         time.sleep(0.01)
@@ -288,6 +288,157 @@ def test_a_compiler_that_is_killed_refuses_the_version_and_says_how_it_ended(
     assert "ends before it is whole; the process that compiled it was ended by SIGKILL" in caplog.text
     policy.write_text(text("r2"))
     assert (generations.reload(), revision(store)) == (True, "r2")
+
+
+class Children:
+    """Stands in for `Compilation`; as long as it is asked to, it stops each process that it begins at once."""
+
+    def __init__(self) -> None:
+        self.stops = True
+        self.pids: list[int] = []
+
+    def __call__(self, path: Path, environment: str) -> Compilation:
+        """Begin to compile."""
+        compilation = Compilation(path, environment)
+        self.pids.append(compilation.pid)
+        if self.stops:
+            os.kill(compilation.pid, signal.SIGSTOP)
+        return compilation
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Children:
+    """Stop the compiler from the second version on, and be impatient with it."""
+    children = Children()
+    children.stops = False
+    monkeypatch.setattr(module, "Compilation", children)
+    monkeypatch.setattr(module, "_LEAST_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_PATIENCE_FACTOR", 1.5)
+    return children
+
+
+def test_a_version_that_is_stuck_is_given_up_for_a_newer_one(
+    policy: Path, stopped: Children, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes = Outcomes()
+    with watched(policy, outcomes) as store:
+        stopped.stops = True
+        put(policy, text("r2"))
+        until(lambda: len(stopped.pids) == 2)
+        stopped.stops = False
+        put(policy, text("r3"))
+        becomes(store, "r3")
+        until(lambda: outcomes.said == [True])
+    assert is_over(stopped.pids[1])
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
+        "the policy changed while it was compiled"
+    ]
+
+
+def test_at_the_start_too_a_newer_version_is_not_kept_waiting_by_one_that_is_stuck(
+    policy: Path, stopped: Children
+) -> None:
+    stopped.stops = True
+    store = PolicyStore(no_keys())
+    generations = Generations(policy, "prod", store.put_in_force)
+    stopped.stops = False
+    policy.write_text(text("r2"))
+    assert generations.first().revision == "r2"
+
+
+def test_a_version_that_is_stuck_is_refused_in_the_end_in_one_line_and_a_newer_one_is_taken(
+    policy: Path, stopped: Children, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, generations = wired(policy)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "MOST_COMPILATION_SECONDS", 1)
+        stopped.stops = True
+        assert (generations.reload(), revision(store)) == (False, "r1")
+    assert is_over(stopped.pids[1])
+    assert [(record.levelname, record.getMessage(), record.exc_info) for record in caplog.records] == [
+        (
+            "ERROR",
+            (
+                "the new policy is refused, revision r1 stays in force:\n"
+                "it took more than 1 s to compile; make it smaller, or give it more CPU"
+            ),
+            None,
+        )
+    ]
+    stopped.stops = False
+    policy.write_text(text("r2"))
+    assert (generations.reload(), revision(store)) == (True, "r2")
+
+
+def slowly(path: Path, environment: str) -> Compilation:
+    """Begin to compile, which takes two seconds more than usual."""
+    compilation = Compilation(path, environment)
+    os.kill(compilation.pid, signal.SIGSTOP)
+    threading.Timer(2.0, lambda: go_on(compilation.pid)).start()
+    return compilation
+
+
+def go_on(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_files_that_change_all_the_time_are_put_in_force_all_the_same(
+    policy: Path, stopped: Children, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = threading.Event()
+
+    def change() -> None:
+        number = 2
+        while not done.wait(0.05):
+            put(policy, text(f"r{number}"))
+            number += 1
+
+    writer = threading.Thread(target=change)
+    with watched(policy) as store:
+        monkeypatch.setattr(module, "Compilation", slowly)
+        writer.start()
+        try:
+            until(lambda: revision(store) != "r1", seconds=30.0)
+        finally:
+            done.set()
+            writer.join()
+    assert "the policy changed while it was compiled" in caplog.text
+    assert len(stopped.pids) == 1
+
+
+def test_a_version_that_takes_no_longer_than_the_last_is_waited_for_though_files_change(
+    policy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    children = Children()
+    children.stops = False
+    with watched(policy) as store:
+        monkeypatch.setattr(module, "Compilation", children)
+        put(policy, text("r2"))
+        until(lambda: len(children.pids) == 1)
+        put(policy, text("r3"))
+        becomes(store, "r3")
+    assert (len(children.pids) <= 2, caplog.records) == (True, [])
+
+
+def test_a_change_that_no_process_could_be_had_for_is_tried_again(
+    policy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails = [True]
+
+    def not_at_first(path: Path, environment: str) -> Compilation:
+        if fails:
+            fails.clear()
+            raise BlockingIOError("injected")
+        return Compilation(path, environment)
+
+    outcomes = Outcomes()
+    with watched(policy, outcomes) as store:
+        monkeypatch.setattr(module, "Compilation", not_at_first)
+        put(policy, text("r2"))
+        becomes(store, "r2")
+        until(lambda: outcomes.said == [False, True])
+    assert "the new policy cannot be loaded, revision r1 stays in force" in caplog.text
 
 
 def test_stop_ends_a_compilation_that_is_under_way(policy: Path) -> None:

@@ -82,6 +82,18 @@ CLASSES = {
             exceptions=True,
         ),
     ),
+    "a circle of classes ends where it began, whichever class of it comes first": (
+        "first: {like: own, maxAge: 1m}, own: {like: first, minTrust: high}",
+        SensitivityClass(
+            "own",
+            Trust.HIGH,
+            EVERY,
+            timedelta(minutes=1),
+            plain_http=False,
+            unlisted=OF_INTERNAL,
+            exceptions=True,
+        ),
+    ),
 }
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from cors_authz.edge.policy_files import read_sources
+from cors_authz.policy import load
 from cors_authz.policy.document import Source
 from cors_authz.policy.finding import PolicyError, Severity, UnknownEnvironmentError
 from cors_authz.policy.load import check_policy, load_policy
+from cors_authz.policy.overlap import Order, order_of
+from cors_authz.policy.subject import Subject
 from tests.deciding import environments_of
 
 REFERENCE = Path(__file__).parents[2] / "policies" / "reference"
@@ -54,6 +57,21 @@ def test_a_policy_that_check_passes_loads_in_each_environment(path: Path) -> Non
     assert not [str(f) for f in check_policy(read) if f.severity is Severity.ERROR]
     for environment in environments_of(read):
         assert load_policy(read, environment).policy.environment == environment
+
+
+@pytest.mark.parametrize(("tag", "orders"), [("", 1), (", environments: [prod]", 2)])
+def test_environments_in_which_the_same_matches_are_put_in_order_once(
+    tag: str, orders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered: list[Subject] = []
+
+    def counted(subject: Subject) -> Order:
+        ordered.append(subject)
+        return order_of(subject)
+
+    monkeypatch.setattr(load, "order_of", counted)
+    check_policy(sources(LOOPBACK.replace("trust: high", f"trust: high{tag}")))
+    assert len(ordered) == orders
 
 
 def test_what_each_environment_says_is_said_once() -> None:
