@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Final
 
 from watchfiles import watch
 
+from cors_authz.edge.clock import monotonic_seconds
 from cors_authz.edge.compilation import Compilation
 from cors_authz.edge.generation import Generation, GenerationError
 from cors_authz.edge.parts import PAUSE_SECONDS
@@ -28,6 +30,8 @@ MOST_COMPILATION_SECONDS: Final = 300.0
 """The largest policy takes some seconds; whatever takes so long would never come to an end."""
 _LEAST_PATIENCE_SECONDS: Final = 3.0
 _PATIENCE_FACTOR: Final = 2.0
+_RETRY_SECONDS: Final = 30.0
+"""How long after a fault that no author made, such as a compiler that was killed, the same files are tried again."""
 
 
 class CompilationTimeoutError(GenerationError):
@@ -68,6 +72,7 @@ class Generations:
         self._stop = Event()
         self._thread = Thread(target=self._watch, name="policy watcher", daemon=True)
         self._patience_seconds = _LEAST_PATIENCE_SECONDS
+        self._retry_at = math.inf
         self._begin()
 
     def first(self) -> Generation:
@@ -103,10 +108,12 @@ class Generations:
             # A fault of ours refuses the version like a mistake of its author, or health would go on to praise it.
             if not self._stop.is_set():
                 _log.exception("the new policy cannot be loaded, revision %s stays in force", self._revision)
+            self._retry_at = monotonic_seconds() + _RETRY_SECONDS
             return False
         return True
 
     def _begin(self) -> None:
+        self._retry_at = math.inf
         # Looked at first: what changes from here on may or may not be in what the child reads.
         seen = fingerprint(self._path)
         self._compilation = Compilation(self._path, self._environment)
@@ -178,5 +185,5 @@ class Generations:
 
     def _notice(self) -> None:
         # Events only wake; what decides is whether a file differs, so that lost and spurious events do no harm.
-        if fingerprint(self._path) != self._seen:
+        if fingerprint(self._path) != self._seen or monotonic_seconds() >= self._retry_at:
             self._on_reload(self.reload())

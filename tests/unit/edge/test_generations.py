@@ -441,6 +441,25 @@ def test_a_change_that_no_process_could_be_had_for_is_tried_again(
     assert "the new policy cannot be loaded, revision r1 stays in force" in caplog.text
 
 
+def test_a_version_whose_compiler_was_killed_is_tried_again(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spared: list[bool] = []
+
+    def killed_once(path: Path, environment: str) -> Compilation:
+        compilation = Compilation(path, environment)
+        if not spared:
+            os.kill(compilation.pid, signal.SIGKILL)
+        spared.append(True)
+        return compilation
+
+    outcomes = Outcomes()
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.2)
+    with watched(policy, outcomes) as store:
+        monkeypatch.setattr(module, "Compilation", killed_once)
+        put(policy, text("r2"))
+        becomes(store, "r2")
+        until(lambda: outcomes.said == [False, True])
+
+
 def test_stop_ends_a_compilation_that_is_under_way(policy: Path) -> None:
     before = children()
     generations = Generations(policy, "prod", PolicyStore(no_keys()).put_in_force)
