@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -41,8 +42,9 @@ class Compilation:
             # It reads the end of its input, which nothing is written to, as the end of this process.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # The keys of a terminal end this process, which ends the child.
-            start_new_session=True,
+            # The keys of a terminal end this process, which ends the child. Not in a session of its own: Linux shares
+            # the CPU out among sessions, however nice their processes are.
+            process_group=0,
         )
 
     @property
@@ -54,6 +56,12 @@ class Compilation:
     def seconds(self) -> float:
         """For how long this has been under way."""
         return monotonic_seconds() - self._begun
+
+    def give_way(self) -> None:
+        """Leave it only the CPU that nobody else wants, which can be none; there is no way back."""
+        # To be nice is not enough: checks on the same core would still wait for the end of its turns.
+        with suppress(AttributeError, OSError):
+            os.sched_setscheduler(self.pid, os.SCHED_IDLE, os.sched_param(0))
 
     def result(self, pause: Callable[[], object], look: Callable[[float], Exception | None]) -> Generation:
         """Wait for the version; once only. However this ends, the child has ended with it.

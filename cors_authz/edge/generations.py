@@ -30,6 +30,8 @@ MOST_COMPILATION_SECONDS: Final = 300.0
 """The largest policy takes some seconds; whatever takes so long would never come to an end."""
 _LEAST_PATIENCE_SECONDS: Final = 3.0
 _PATIENCE_FACTOR: Final = 2.0
+_IDLE_SECONDS: Final = 20.0
+"""How long a version may wait for CPU that nobody else wants before it gets its share of what there is."""
 _RETRY_SECONDS: Final = 30.0
 """How long after a fault that no author made, such as a compiler that was killed, the same files are tried again."""
 
@@ -40,6 +42,10 @@ class CompilationTimeoutError(GenerationError):
 
 class _SupersededError(Exception):
     """A version that is no longer what the files say, and takes too long to wait for."""
+
+
+class _StarvedError(Exception):
+    """A version that gave way to the checks, which left it too little."""
 
 
 class Generations:
@@ -73,7 +79,7 @@ class Generations:
         self._thread = Thread(target=self._watch, name="policy watcher", daemon=True)
         self._patience_seconds = _LEAST_PATIENCE_SECONDS
         self._retry_at = math.inf
-        self._begin()
+        self._begin(gives_way=False)
 
     def first(self) -> Generation:
         """Wait for the first version, and put it in force; once only.
@@ -99,7 +105,7 @@ class Generations:
         Returns: whether it was put in force; if not, the log says why and the last good one stays.
         """
         try:
-            self._begin()
+            self._begin(gives_way=True)
             self._hand_on()
         except (PolicyError, PolicyFilesError, UnknownEnvironmentError, CompilationTimeoutError) as error:
             _log.error("the new policy is refused, revision %s stays in force:\n%s", self._revision, error)
@@ -112,11 +118,14 @@ class Generations:
             return False
         return True
 
-    def _begin(self) -> None:
+    def _begin(self, *, gives_way: bool) -> None:
         self._retry_at = math.inf
         # Looked at first: what changes from here on may or may not be in what the child reads.
         seen = fingerprint(self._path)
         self._compilation = Compilation(self._path, self._environment)
+        self._gives_way = gives_way
+        if gives_way:
+            self._compilation.give_way()
         # Kept last: where there can be no further process now, the change is tried again.
         self._seen = seen
 
@@ -143,7 +152,10 @@ class Generations:
                     patience_seconds,
                 )
                 patience_seconds *= _PATIENCE_FACTOR
-                self._begin()
+                self._begin(gives_way=True)
+            except _StarvedError:
+                _log.warning("checks left the compiler no CPU for %.0f s: it takes its share now", _IDLE_SECONDS)
+                self._begin(gives_way=False)
 
     def _reason_to_give_up(self, patience_seconds: float, seconds: float) -> Exception | None:
         if seconds > MOST_COMPILATION_SECONDS:
@@ -152,7 +164,8 @@ class Generations:
             )
         if seconds > patience_seconds and fingerprint(self._path) != self._seen:
             return _SupersededError()
-        return None
+        is_starved = self._gives_way and seconds > max(patience_seconds, _IDLE_SECONDS)
+        return _StarvedError() if is_starved else None
 
     def _watch(self) -> None:
         while not self._stop.is_set():

@@ -48,8 +48,9 @@ class WorkerProcess:
                     env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    # The keys of a terminal end the supervisor, which drains the workers.
-                    start_new_session=True,
+                    # The keys of a terminal end the supervisor, which drains the workers. Not in a session of its own:
+                    # Linux would share the CPU out among sessions, and the compiler could not give way to the workers.
+                    process_group=0,
                 )
             except OSError:
                 self._socket.close()

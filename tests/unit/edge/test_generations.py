@@ -460,6 +460,37 @@ def test_a_version_whose_compiler_was_killed_is_tried_again(policy: Path, monkey
         until(lambda: outcomes.said == [False, True])
 
 
+def test_the_first_version_is_compiled_at_once_and_a_further_one_beside_the_checks(
+    policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes: list[int] = []
+    result = Compilation.result
+
+    def noting_its_class(
+        self: Compilation, pause: Callable[[], object], look: Callable[[float], Exception | None]
+    ) -> Generation:
+        classes.append(os.sched_getscheduler(self.pid))
+        return result(self, pause, look)
+
+    monkeypatch.setattr(Compilation, "result", noting_its_class)
+    _, generations = wired(policy)
+    generations.reload()
+    assert classes == [os.SCHED_OTHER, os.SCHED_IDLE]
+
+
+def test_a_version_that_the_checks_leave_no_cpu_is_compiled_at_their_cost(
+    policy: Path, stopped: Children, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, generations = wired(policy)
+    monkeypatch.setattr(module, "_IDLE_SECONDS", 0.6)
+    put(policy, text("r2"))
+    stopped.stops = True
+    threading.Timer(0.4, lambda: setattr(stopped, "stops", False)).start()
+    assert (generations.reload(), revision(store)) == (True, "r2")
+    assert "checks left the compiler no CPU" in caplog.text
+    assert is_over(stopped.pids[-2])
+
+
 def test_stop_ends_a_compilation_that_is_under_way(policy: Path) -> None:
     before = children()
     generations = Generations(policy, "prod", PolicyStore(no_keys()).put_in_force)
@@ -476,6 +507,7 @@ import os, signal, sys
 sys.path[:] = {sys.path!r}
 from pathlib import Path
 from cors_authz.edge.compilation import Compilation
+from cors_authz.edge.generation import Generation
 print(Compilation(Path({str(policy)!r}), "prod").pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
