@@ -57,6 +57,15 @@ class Compilation:
         """For how long this has been under way."""
         return monotonic_seconds() - self._begun
 
+    @property
+    def share(self) -> float:
+        """Which part of the time it has had a core, between 0 and 1; 1 where the system does not say."""
+        try:
+            ran_nanoseconds = int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[0])
+        except (OSError, ValueError, IndexError):
+            return 1.0
+        return ran_nanoseconds / 1e9 / self.seconds
+
     def give_way(self) -> None:
         """Leave it only the CPU that nobody else wants, which can be none; there is no way back."""
         # To be nice is not enough: checks on the same core would still wait for the end of its turns.

@@ -30,8 +30,9 @@ MOST_COMPILATION_SECONDS: Final = 300.0
 """The largest policy takes some seconds; whatever takes so long would never come to an end."""
 _LEAST_PATIENCE_SECONDS: Final = 3.0
 _PATIENCE_FACTOR: Final = 2.0
-_IDLE_SECONDS: Final = 20.0
-"""How long a version may wait for CPU that nobody else wants before it gets its share of what there is."""
+_TRIAL_SECONDS: Final = 10.0
+_STARVED_SHARE: Final = 0.1
+"""Less of a core than this, after the trial, is what a version that gives way is not left with: it asks for its own."""
 _RETRY_SECONDS: Final = 30.0
 """How long after a fault that no author made, such as a compiler that was killed, the same files are tried again."""
 
@@ -154,7 +155,7 @@ class Generations:
                 patience_seconds *= _PATIENCE_FACTOR
                 self._begin(gives_way=True)
             except _StarvedError:
-                _log.warning("checks left the compiler no CPU for %.0f s: it takes its share now", _IDLE_SECONDS)
+                _log.warning("checks have left the compiler no CPU for %.0f s: it takes its share now", _TRIAL_SECONDS)
                 self._begin(gives_way=False)
 
     def _reason_to_give_up(self, patience_seconds: float, seconds: float) -> Exception | None:
@@ -164,7 +165,7 @@ class Generations:
             )
         if seconds > patience_seconds and fingerprint(self._path) != self._seen:
             return _SupersededError()
-        is_starved = self._gives_way and seconds > max(patience_seconds, _IDLE_SECONDS)
+        is_starved = self._gives_way and seconds > _TRIAL_SECONDS and self._compilation.share < _STARVED_SHARE
         return _StarvedError() if is_starved else None
 
     def _watch(self) -> None:

@@ -482,13 +482,27 @@ def test_a_version_that_the_checks_leave_no_cpu_is_compiled_at_their_cost(
     policy: Path, stopped: Children, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, generations = wired(policy)
-    monkeypatch.setattr(module, "_IDLE_SECONDS", 0.6)
+    monkeypatch.setattr(module, "_TRIAL_SECONDS", 0.6)
     put(policy, text("r2"))
     stopped.stops = True
     threading.Timer(0.4, lambda: setattr(stopped, "stops", False)).start()
     assert (generations.reload(), revision(store)) == (True, "r2")
-    assert "checks left the compiler no CPU" in caplog.text
+    assert "checks have left the compiler no CPU" in caplog.text
     assert is_over(stopped.pids[-2])
+
+
+def test_the_share_of_a_core_that_a_compilation_has_had(policy: Path) -> None:
+    compilation = Compilation(policy, "prod")
+    until(lambda: compilation.share > 0.01)
+    os.kill(compilation.pid, signal.SIGSTOP)
+    before = compilation.share
+    time.sleep(0.3)
+    after = compilation.share
+    compilation.stop()
+    with pytest.raises(GenerationError):
+        compilation.result(lambda: None, lambda _seconds: None)
+    assert after < before
+    assert compilation.share == 1
 
 
 def test_stop_ends_a_compilation_that_is_under_way(policy: Path) -> None:
