@@ -7,12 +7,12 @@ set on purpose, as Envoy reads an absent one as OK.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from cors_authz.fetch.request import Kind
-from cors_authz.pdp.decision import Decision, Outcome, Reason
+from cors_authz.pdp.decision import NO_CONTENT, Decision, Outcome, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.response import (
     ALLOW_ORIGIN,
@@ -25,12 +25,11 @@ from cors_authz.pdp.response import (
     caller_part,
     constant_part,
     echoed_origin,
-    likeness,
     request_part,
     told_caller,
     told_origin_group,
 )
-from cors_authz.policy.compiled import CompiledPolicy
+from cors_authz.policy.compiled import CompiledPolicy, ResourceGroup, Rule
 
 _OK: Final = 0
 _PERMISSION_DENIED: Final = 7
@@ -52,6 +51,8 @@ _OK_TO_CLIENT: Final = 6
 _PREFLIGHT: Final = Kind.PREFLIGHT
 _VERSION_RETIRED: Final = Reason.VERSION_RETIRED
 
+_GRANTED: Final = frozenset({0, NO_CONTENT})
+
 _MAX_CONSTANTS: Final = 131_072
 _MAX_CACHED_VALUE: Final = 256
 _LENGTH_DELIMITED: Final = 2
@@ -61,19 +62,17 @@ _SHORT_VARINTS: Final = tuple(bytes((value,)) for value in range(_VARINT_MORE))
 _FORBIDDEN_IN_VALUES: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127)))
 
 
-# All that the constant part of an answer follows from: reason, status, guard, shadow, whether it is a preflight; group,
-# and rule; whether the upstream is told of the caller, and the version that has ended.
-_Key: TypeAlias = tuple[Reason, int, str, bool, bool, int, int, bool, str]
+_Key: TypeAlias = Reason | tuple[Reason, bool, int, int, bool] | tuple[Reason, bool, int, int, int, str, str]
+"""All that the constant part of an answer follows from; nothing of it is what a client may write as it likes."""
 
 
 class _Constant(NamedTuple):
     """What decisions of one key have in common: their answer, cut where the id stands, and what is spliced on.
 
-    `names` are those of group and rule. `echo` is the envelope in which the origin is told, 0 where it is not.
+    `echo` is the envelope in which the origin is told, 0 where it is not.
     """
 
     pieces: tuple[bytes, ...]
-    names: bytes
     echo: int
     tells_origin_group: bool
     tells_caller: bool
@@ -84,8 +83,8 @@ class Encoder:
 
     def __init__(self, policy: CompiledPolicy | None) -> None:
         self._revision = policy.revision if policy else ""
-        self._constants: dict[_Key | Reason, _Constant] = {}
-        self._pieces: dict[Hashable, tuple[bytes, ...]] = {}
+        self._constants: dict[_Key, _Constant] = {}
+        self._names: dict[int, bytes] = {}
 
     def encode(self, decision: Decision, decision_id: str) -> bytes:
         """Serialize the answer to a decision.
@@ -98,12 +97,12 @@ class Encoder:
         Raises: ValueError for a header that would break out of its line.
         """
         key = _key_of(decision)
-        constant = self._constants.get(key) or self._remember(key, decision)
-        pieces, names, echo, tells_origin_group, tells_caller = constant
-        answer = [decision_id.encode("ascii").join(pieces), names]
+        pieces, echo, tells_origin_group, tells_caller = self._constants.get(key) or self._remember(key, decision)
+        answer = [decision_id.encode("ascii").join(pieces)]
         facts = decision.facts
         if facts is None:
-            return b"".join(answer)
+            return answer[0] + _NO_NAMES
+        answer.append(self._names_of(facts.group, facts.rule))
         if echo:
             answer.append(_echo(echo, facts.origin))
         if tells_origin_group and facts.standing:
@@ -114,42 +113,42 @@ class Encoder:
             answer.append(_response(decision, request_part(decision)))
         return b"".join(answer)
 
-    def _remember(self, key: _Key | Reason, decision: Decision) -> _Constant:
+    def _remember(self, key: _Key, decision: Decision) -> _Constant:
         if len(self._constants) >= _MAX_CONSTANTS:
             self._constants.clear()
-            self._pieces.clear()
-        like = likeness(decision)
-        like = key if like is None else like
-        pieces = self._pieces.get(like)
-        if pieces is None:
-            pieces = tuple(_constant(decision, self._revision).split(DECISION_ID.encode("ascii")))
-            self._pieces[like] = pieces
         constant = self._constants[key] = _Constant(
-            pieces,
-            _names(decision),
+            tuple(_constant(decision, self._revision).split(DECISION_ID.encode("ascii"))),
             _envelope(decision) if echoed_origin(decision) else 0,
             bool(told_origin_group(decision)),
             told_caller(decision) is not NOBODY,
         )
         return constant
 
+    def _names_of(self, group: ResourceGroup | None, rule: Rule | None) -> bytes:
+        if group is None:
+            return _NO_NAMES
+        # Rules count from zero up, groups from minus one down.
+        index = rule.index if rule else ~group.index
+        names = self._names.get(index)
+        if names is None:
+            names = self._names[index] = _names(group.name, rule.name if rule else "")
+        return names
 
-def _key_of(decision: Decision) -> _Key | Reason:
+
+def _key_of(decision: Decision) -> _Key:
     _outcome, reason, status, facts, guard, roles, shadow, _now = decision
     if facts is None:
         return reason
-    group, standing = facts.group, facts.standing or facts.listed
-    return (
-        reason,
-        status,
-        guard.name if guard else "",
-        shadow,
-        facts.kind is _PREFLIGHT,
-        group.index if group else -1,
-        (standing.rule.index if facts.standing else -2 - standing.rule.index) if standing else -1,
-        not (roles or facts.version or facts.tenants),
-        _retired_version(facts) if reason is _VERSION_RETIRED else "",
-    )
+    group, rule = facts.group, facts.rule
+    look = group.look if group else -1
+    if status in _GRANTED:
+        return reason, shadow, look, rule.look if rule else -1, not (roles or facts.version or facts.tenants)
+    reader, is_preflight = decision.reader, facts.kind is _PREFLIGHT
+    if group is None or reader is None or is_preflight:
+        return reason, shadow, look, status, is_preflight
+    # Its problem document quotes the policy.
+    version = _retired_version(facts) if reason is _VERSION_RETIRED else ""
+    return reason, shadow, group.index, reader.index, status, guard.name if guard else "", version
 
 
 def _retired_version(facts: Facts) -> str:
@@ -235,9 +234,8 @@ def _dynamic_metadata(decision: Decision, revision: str) -> bytes:
     return b"".join((*(_text_field(name, text) for name, text in texts.items()), shadow))
 
 
-def _names(decision: Decision) -> bytes:
-    group, rule = decision.group, decision.rule
-    return _GROUP_NAME.around(group.name if group else "") + _RULE_NAME.around(rule.name if rule else "")
+def _names(group: str, rule: str) -> bytes:
+    return _delimited(_DYNAMIC_METADATA, _text_field("group", group) + _text_field("rule", rule))
 
 
 def _text_field(name: str, text: str) -> bytes:
@@ -315,10 +313,6 @@ def _echo_in(envelope: int, number: int) -> _Around:
     return _Around(lambda origin: _delimited(envelope, _header_option(number, Header(ALLOW_ORIGIN, origin))))
 
 
-def _name_of(what: str) -> _Around:
-    return _Around(lambda name: _delimited(_DYNAMIC_METADATA, _text_field(what, name)))
-
-
 _ECHOES: Final = {
     _OK_RESPONSE: _echo_in(_OK_RESPONSE, _OK_TO_CLIENT),
     _DENIED_RESPONSE: _echo_in(_DENIED_RESPONSE, _DENIED_HEADERS),
@@ -327,5 +321,4 @@ _ECHOES: Final = {
 _ORIGIN_GROUP: Final = _Around(
     lambda name: _delimited(_OK_RESPONSE, _header_option(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
 )
-_GROUP_NAME: Final = _name_of("group")
-_RULE_NAME: Final = _name_of("rule")
+_NO_NAMES: Final = _names("", "")

@@ -7,7 +7,6 @@ whoever encodes it may do so once; what follows from the request is little, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
 from email.utils import formatdate
 from enum import IntEnum, unique
 from typing import Final, NamedTuple
@@ -95,27 +94,6 @@ def constant_part(decision: Decision) -> Answer:
     if decision.outcome is Outcome.PREFLIGHT_ALLOW:
         return _preflight(decision)
     return _refused(decision)
-
-
-def likeness(decision: Decision) -> Hashable:
-    """Name all that the constant part of a grant follows from, so that groups and rules which are alike share one.
-
-    Returns: equal values for equal constant parts; None for other decisions.
-    """
-    facts, group = decision.facts, decision.group
-    is_grant = decision.outcome is Outcome.ALLOW or decision.outcome is Outcome.PREFLIGHT_ALLOW
-    if facts is None or group is None or decision.shadow or not is_grant:
-        return None
-    rule = _granting(group, decision.rule)
-    return (
-        decision.reason,
-        facts.credentials,
-        facts.standing is None,
-        told_caller(decision) is NOBODY,
-        bool(echoed_origin(decision)),
-        (group.star, group.vary, group.private, group.corp, group.timing_origins),
-        (rule.sends_browser_credentials, rule.exposed, rule.max_age_seconds) if rule else None,
-    )
 
 
 def echoed_origin(decision: Decision) -> str:
@@ -215,20 +193,13 @@ def _allowed(decision: Decision) -> Answer:
 
 def _grants(group: ResourceGroup, rule: Rule | None) -> tuple[Header, ...]:
     """The constant grants of an actual answer: `*` where the group gives the same to all, then what the rule gives."""
-    rule = _granting(group, rule)
+    rule = rule or group.open_read
     if rule is None:
         return ()
     star = (Header(ALLOW_ORIGIN, "*"),) if group.star else ()
     credentials = (Header("access-control-allow-credentials", "true"),) if rule.sends_browser_credentials else ()
     exposed = (Header("access-control-expose-headers", ",".join(rule.exposed)),) if rule.exposed else ()
     return (*star, *credentials, *exposed)
-
-
-def _granting(group: ResourceGroup, rule: Rule | None) -> Rule | None:
-    if rule is None and group.origin_free:
-        # A cache may hand this answer to any page, so it says what the page would have been told.
-        return next(rule for rule in group.rules if rule.admits("GET", None))
-    return rule
 
 
 def _group_headers(group: ResourceGroup) -> tuple[Header, ...]:

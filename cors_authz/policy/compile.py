@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import ip_network
@@ -84,6 +84,7 @@ class _Compiler:
         self._providers = {name: _provider(name, model) for name, model in self._estate.providers.items()}
         self._guards: dict[str, Guard] = {}
         self._rules = 0
+        self._looks: dict[Hashable, int] = {}
         self._of_tenants = {route.group.name for route in subject.routes if route.host.tenant or route.path.tenant}
 
     def policy(self, revision: str) -> CompiledPolicy:
@@ -164,7 +165,15 @@ class _Compiler:
         """Settle what answers vary by, and whether a shared cache may keep them."""
         token_headers = self._token_headers(group)
         by_caller = any(isinstance(guard.condition, PrincipalIn | SourceIn) for guard in _guards_in(group))
-        return replace(group, vary=shared(tuple(_vary(group, token_headers))), private=by_caller or bool(token_headers))
+        vary, private = shared(tuple(_vary(group, token_headers))), by_caller or bool(token_headers)
+        open_read = group.open_read
+        look = self._look(
+            group.star, vary, private, group.corp, group.timing_origins, open_read and open_read.look, group.origin_free
+        )
+        return replace(group, vary=vary, private=private, look=look)
+
+    def _look(self, *traits: Hashable) -> int:
+        return self._looks.setdefault(traits, len(self._looks))
 
     def _token_headers(self, group: ResourceGroup) -> tuple[str, ...]:
         names = (*group.providers, *(name for rule in group.rules for name in rule.providers))
@@ -187,6 +196,7 @@ class _Compiler:
     def _rule(self, named: Named[schema.ResourceGroup], rule: EffectiveRule, names: tuple[str, ...]) -> Rule:
         model = rule.model
         guards = self._guards_of(model.guards)
+        exposed, max_age_seconds = ("*",) if rule.any_exposed else rule.exposed, int(rule.max_age.total_seconds())
         self._rules += 1
         return Rule(
             index=self._rules - 1,
@@ -197,9 +207,9 @@ class _Compiler:
             any_method=rule.any_method,
             headers=rule.headers,
             any_header=rule.any_header,
-            exposed=("*",) if rule.any_exposed else rule.exposed,
+            exposed=exposed,
             credentials=rule.credentials,
-            max_age_seconds=int(rule.max_age.total_seconds()),
+            max_age_seconds=max_age_seconds,
             versions=frozenset(model.versions) if model.versions else None,
             guards=guards,
             content_types=frozenset(model.content_types) if model.content_types else None,
@@ -207,6 +217,7 @@ class _Compiler:
             description=model.description or "",
             owner=model.owner or named.owner,
             providers=tuple(_providers_read(guards)),
+            look=self._look(exposed, rule.credentials, max_age_seconds),
         )
 
     def _providers_of_group(self, named: Named[schema.ResourceGroup], guards: tuple[Guard, ...]) -> tuple[str, ...]:

@@ -295,6 +295,8 @@ class Rule:
     """The providers whose tokens the guards of the rule read."""
     needs: Needs = _NO_NEEDS
     """Whose tokens are read of a request that comes under the rule."""
+    look: int = 0
+    """Rules of one look grant alike: they agree in `exposed`, `credentials` and `max_age_seconds`."""
 
     def admits(self, method: str, version: str | None) -> bool:
         """Tell whether the rule is a candidate for a method and a version; None stands for some version."""
@@ -365,6 +367,9 @@ class ResourceGroup:
     vary: tuple[str, ...] = ()
     private: bool = False
     """Answers depend on a token, so no shared cache may keep them."""
+    look: int = 0
+    """Groups of one look answer alike, whoever asks: they agree in `star`, `origin_free`, `vary`, `private`, `corp`,
+    `timing_origins`, and in the look of the rule by which an origin-free group answers requests without an origin."""
     concerns: int = EVERY_CONCERN
     """The `Concern` of the group and of its rules."""
     owner: str = ""
@@ -372,6 +377,11 @@ class ResourceGroup:
     description: str = ""
     docs: str = ""
     publish: str = "internal"
+
+    @property
+    def open_read(self) -> Rule | None:
+        """The rule by which an origin-free group answers, whoever asks: a cache may hand the answer to any page."""
+        return next(rule for rule in self.rules if rule.admits("GET", None)) if self.origin_free else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,7 @@ STARS = Rule(
     credentials=frozenset(),
     max_age_seconds=600,
     owner="shop",
+    look=1,
 )
 SHORT = Rule(
     index=2,
@@ -224,6 +225,7 @@ SHORT = Rule(
     credentials=frozenset(),
     max_age_seconds=600,
     versions=frozenset({"v1"}),
+    look=3,
 )
 
 
@@ -259,6 +261,7 @@ def test_a_group_that_says_everything() -> None:
             "Authorization",
         ),
         private=True,
+        look=2,
         concerns=int(Concern.VERSIONS | Concern.BODIES | Concern.CALLERS),
         owner="shop",
         contact="shop@example",
@@ -282,6 +285,7 @@ def test_a_group_that_says_little() -> None:
         corp="same-site",
         vary=("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"),
         private=True,
+        look=4,
         concerns=int(Concern.VERSIONS | Concern.CALLERS),
         contact="rest@example",
     )
