@@ -18,7 +18,7 @@ from tests.bench.decisions import HOT, LOADS, ONE_BODY
 from tests.bench.estate import Estate
 from tests.bench.figures import Figure, as_json, figures, ratios, worse
 from tests.bench.machine import RESULTS, ROOT, MissingError, cores, facts, require_h2load
-from tests.bench.report import replaced, summary, tables
+from tests.bench.report import brief, replaced, tables
 from tests.bench.servers import EXPERIMENTS
 from tests.bench.workspace import FULL, QUICK, Shop, Workspace, open_shop
 
@@ -105,7 +105,7 @@ def _write_documents() -> int:
     """Write the tables of the last run."""
     results = _results()
     reached = figures(results)
-    for document, text in ((_README, summary(results, reached)), (_DETAILS, tables(results, reached))):
+    for document, text in ((_README, brief(results)), (_DETAILS, tables(results, reached))):
         document.write_text(replaced(document.read_text(), text))
     return 0
 

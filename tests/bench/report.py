@@ -32,14 +32,24 @@ _GROWTH: Final = (
 _NO_VALUE: Final = "-"
 
 
-def summary(results: Mapping[str, Any], reached: Sequence[Figure]) -> str:
-    """Write what stands in the README: the conditions and the figures."""
-    return f"{conditions(results)}\n\n{_figures(reached)}"
+def brief(results: Mapping[str, Any]) -> str:
+    """Write what stands in the README: the conditions, and what a check costs, alone and behind Envoy."""
+    alone, behind_envoy = results.get("decisions", {}), results.get("envoy", {})
+    rows = [
+        (
+            name,
+            *(_cell(loads.get(load, {}), "cpu_us") for load in ("hot", "mixed")),
+            *(_cell(behind_envoy.get(name, {}), field) for field in ("rate", "p50_ms", "p99_ms")),
+        )
+        for name, loads in alone.items()
+    ]
+    head = ("server", "hot request: CPU µs", "mixed trace: CPU µs", "through Envoy: rps", "p50 ms", "p99 ms")
+    return f"{conditions(results)}\n\n{_table(head, rows)}"
 
 
 def tables(results: Mapping[str, Any], reached: Sequence[Figure]) -> str:
     """Write the conditions and every table that a run has, in Markdown."""
-    parts = [summary(results, reached)]
+    parts = [conditions(results), _figures(reached)]
     if "decisions" in results:
         parts.append(_decisions(results["decisions"]))
     if "envoy" in results:
