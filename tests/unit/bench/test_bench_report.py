@@ -27,7 +27,8 @@ RESULTS: dict[str, Any] = {
 ENVOY = {"ours": {"rate": 7_162.2, "p50_ms": 4.376, "p99_ms": 7.38}}
 CONDITIONS = (
     "2 cores; Python 3.11.2, grpcio 1.85.1, protobuf 7.36.2, `GRPC_EXPERIMENTS=-x` for every Python row. Medians of 5 "
-    "rounds; one connection, 32 streams; the server on one core, the loader on the other; CPU from the operating system."
+    "rounds; one connection, 32 streams; the server on one core, the loader on the other; "
+    "CPU from the operating system."
 )
 
 
