@@ -7,10 +7,10 @@ set on purpose, as Envoy reads an absent one as OK.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
+from cors_authz.envoy.wire import Around, delimited, varint_field
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import NO_CONTENT, Decision, Outcome, Reason
 from cors_authz.pdp.facts import Facts
@@ -55,10 +55,6 @@ _GRANTED: Final = frozenset({0, NO_CONTENT})
 
 _MAX_CONSTANTS: Final = 131_072
 _MAX_CACHED_VALUE: Final = 256
-_LENGTH_DELIMITED: Final = 2
-_VARINT_BITS: Final = 7
-_VARINT_MORE: Final = 0x80
-_SHORT_VARINTS: Final = tuple(bytes((value,)) for value in range(_VARINT_MORE))
 _FORBIDDEN_IN_VALUES: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127)))
 
 
@@ -160,10 +156,10 @@ def _retired_version(facts: Facts) -> str:
 def _constant(decision: Decision, revision: str) -> bytes:
     return b"".join(
         (
-            _delimited(_STATUS, _varint_field(1, _grpc_code(decision))),
-            _delimited(_envelope(decision), _http_status(decision)),
+            delimited(_STATUS, varint_field(1, _grpc_code(decision))),
+            delimited(_envelope(decision), _http_status(decision)),
             _response(decision, constant_part(decision)),
-            _delimited(_DYNAMIC_METADATA, _dynamic_metadata(decision, revision)),
+            delimited(_DYNAMIC_METADATA, _dynamic_metadata(decision, revision)),
         )
     )
 
@@ -185,7 +181,7 @@ def _envelope(decision: Decision) -> int:
 def _http_status(decision: Decision) -> bytes:
     if _envelope(decision) == _OK_RESPONSE:
         return b""
-    return _delimited(1, _varint_field(1, decision.status))
+    return delimited(1, varint_field(1, decision.status))
 
 
 def _caller(tenant: str, version: str, roles: tuple[str, ...]) -> bytes:
@@ -209,12 +205,12 @@ def _parts(envelope: int, answer: Answer) -> bytes:
     if envelope == _OK_RESPONSE:
         parts = [_header(_OK_TO_CLIENT, header) for header in answer.to_client]
         parts += [_header(_OK_TO_UPSTREAM, header) for header in answer.to_upstream]
-        parts += [_delimited(_OK_TO_REMOVE, name.encode("ascii", "ignore")) for name in answer.removed]
+        parts += [delimited(_OK_TO_REMOVE, name.encode("ascii", "ignore")) for name in answer.removed]
     else:
         parts = [_header(_DENIED_HEADERS, header) for header in answer.to_client]
         # A body with 204 breaks HTTP/2 connections; an answer of ours has one only where the decision gave it one.
-        parts += [_delimited(3, answer.body.encode())] if answer.body else []
-    return _delimited(envelope, b"".join(parts)) if parts else b""
+        parts += [delimited(3, answer.body.encode())] if answer.body else []
+    return delimited(envelope, b"".join(parts)) if parts else b""
 
 
 def _echo(envelope: int, origin: str) -> bytes:
@@ -230,20 +226,20 @@ def _dynamic_metadata(decision: Decision, revision: str) -> bytes:
         "decision_id": DECISION_ID,
         "revision": revision,
     }
-    shadow = _struct_field("shadow", _varint_field(4, 1)) if decision.shadow else b""
+    shadow = _struct_field("shadow", varint_field(4, 1)) if decision.shadow else b""
     return b"".join((*(_text_field(name, text) for name, text in texts.items()), shadow))
 
 
 def _names(group: str, rule: str) -> bytes:
-    return _delimited(_DYNAMIC_METADATA, _text_field("group", group) + _text_field("rule", rule))
+    return delimited(_DYNAMIC_METADATA, _text_field("group", group) + _text_field("rule", rule))
 
 
 def _text_field(name: str, text: str) -> bytes:
-    return _struct_field(name, _delimited(3, text.encode()))
+    return _struct_field(name, delimited(3, text.encode()))
 
 
 def _struct_field(name: str, value: bytes) -> bytes:
-    return _delimited(1, _delimited(1, name.encode()) + _delimited(2, value))
+    return delimited(1, delimited(1, name.encode()) + delimited(2, value))
 
 
 def _header(number: int, header: Header) -> bytes:
@@ -259,58 +255,15 @@ def _serialize_header(number: int, header: Header) -> bytes:
 
 
 def _header_option(number: int, header: Header) -> bytes:
-    pair = _delimited(1, header.name.encode()) + _delimited(2, header.value.encode())
-    return _delimited(number, _delimited(1, pair) + _varint_field(3, header.action))
+    pair = delimited(1, header.name.encode()) + delimited(2, header.value.encode())
+    return delimited(number, delimited(1, pair) + varint_field(3, header.action))
 
 
 _cached_header = lru_cache(maxsize=8192)(_serialize_header)
 
 
-def _delimited(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(payload)) + payload
-
-
-def _varint_field(number: int, value: int) -> bytes:
-    """Write a varint, or nothing for zero, as proto3 does; the message around it still says that it is there."""
-    return _varint(number << 3) + _varint(value) if value else b""
-
-
-def _varint(value: int) -> bytes:
-    return _SHORT_VARINTS[value] if value < _VARINT_MORE else _long_varint(value)
-
-
-def _long_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= _VARINT_MORE:
-        encoded.append(value & (_VARINT_MORE - 1) | _VARINT_MORE)
-        value >>= _VARINT_BITS
-    encoded.append(value)
-    return bytes(encoded)
-
-
-class _Around:
-    """A message around a text: what stands before the text follows from its length alone, and is kept by it."""
-
-    def __init__(self, write: Callable[[str], bytes]) -> None:
-        self._write = write
-        self._ends: dict[int, tuple[bytes, bytes]] = {}
-
-    def around(self, text: str) -> bytes:
-        """Serialize the message with the text in it."""
-        raw = text.encode()
-        before, after = self._ends.get(len(raw)) or self._learn(len(raw))
-        return before + raw + after
-
-    def _learn(self, length: int) -> tuple[bytes, bytes]:
-        text = "\0" * length
-        before, after = self._write(text).rsplit(text.encode(), 1) if length else (self._write(""), b"")
-        if length <= _MAX_CACHED_VALUE:
-            self._ends[length] = before, after
-        return before, after
-
-
-def _echo_in(envelope: int, number: int) -> _Around:
-    return _Around(lambda origin: _delimited(envelope, _header_option(number, Header(ALLOW_ORIGIN, origin))))
+def _echo_in(envelope: int, number: int) -> Around:
+    return Around(lambda origin: delimited(envelope, _header_option(number, Header(ALLOW_ORIGIN, origin))))
 
 
 _ECHOES: Final = {
@@ -318,7 +271,7 @@ _ECHOES: Final = {
     _DENIED_RESPONSE: _echo_in(_DENIED_RESPONSE, _DENIED_HEADERS),
     _ERROR_RESPONSE: _echo_in(_ERROR_RESPONSE, _DENIED_HEADERS),
 }
-_ORIGIN_GROUP: Final = _Around(
-    lambda name: _delimited(_OK_RESPONSE, _header_option(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
+_ORIGIN_GROUP: Final = Around(
+    lambda name: delimited(_OK_RESPONSE, _header_option(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
 )
 _NO_NAMES: Final = _names("", "")
