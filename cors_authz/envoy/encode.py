@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from cors_authz.envoy.wire import Around, delimited, varint_field
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import NO_CONTENT, Decision, Outcome, Reason
-from cors_authz.pdp.facts import Facts
+from cors_authz.pdp.reasons import mend_of
 from cors_authz.pdp.response import (
     ALLOW_ORIGIN,
     DECISION_ID,
@@ -49,7 +49,6 @@ _OK_TO_CLIENT: Final = 6
 
 # Bound here since, on Python 3.11, a member costs more to look up than a header.
 _PREFLIGHT: Final = Kind.PREFLIGHT
-_VERSION_RETIRED: Final = Reason.VERSION_RETIRED
 
 _GRANTED: Final = frozenset({0, NO_CONTENT})
 
@@ -58,7 +57,7 @@ _MAX_CACHED_VALUE: Final = 256
 _FORBIDDEN_IN_VALUES: Final = frozenset(map(chr, (*range(9), *range(10, 32), 127)))
 
 
-_Key: TypeAlias = Reason | tuple[Reason, bool, int, int, bool] | tuple[Reason, bool, int, int, int, str, str]
+_Key: TypeAlias = Reason | tuple[Reason, bool, int, int, bool] | tuple[Reason, bool, int, int, int, str, str, str]
 """All that the constant part of an answer follows from; nothing of it is what a client may write as it likes."""
 
 
@@ -132,7 +131,7 @@ class Encoder:
 
 
 def _key_of(decision: Decision) -> _Key:
-    _outcome, reason, status, facts, guard, roles, shadow, _now = decision
+    _outcome, reason, status, facts, _guard, roles, shadow, _now = decision
     if facts is None:
         return reason
     group, rule = facts.group, facts.rule
@@ -142,15 +141,8 @@ def _key_of(decision: Decision) -> _Key:
     reader, is_preflight = decision.reader, facts.kind is _PREFLIGHT
     if group is None or reader is None or is_preflight:
         return reason, shadow, look, status, is_preflight
-    # Its problem document quotes the policy.
-    version = _retired_version(facts) if reason is _VERSION_RETIRED else ""
-    return reason, shadow, group.index, reader.index, status, guard.name if guard else "", version
-
-
-def _retired_version(facts: Facts) -> str:
-    # None but the policy's own names, of which there are few: a client may write what it likes in their place.
-    versions = facts.group.versions if facts.group else None
-    return facts.version if versions and facts.version in versions else ""
+    # What its problem document quotes of the policy.
+    return reason, shadow, look, status, reader.look, mend_of(decision), group.docs, group.contact
 
 
 def _constant(decision: Decision, revision: str) -> bytes:
