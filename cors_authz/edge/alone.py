@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from cors_authz.edge.announcement import announce
+from cors_authz.edge.ending import ended_by_signal, wait_for
 from cors_authz.edge.generations import Generations
 from cors_authz.edge.settings import Settings
 
 
 def serve_alone(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until a signal ends it, then drain.
 
     Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, GenerationError, TransportError before anything is
         served.
@@ -24,7 +25,7 @@ def serve_alone(settings: Settings) -> None:
         )
         running.callback(generations.stop)
         # The policy is compiled while gRPC is imported.
-        from cors_authz.edge.serving import Serving, ended_by_signal, wait_for
+        from cors_authz.edge.serving import Serving
 
         serving = Serving(settings)
         running.callback(serving.stop)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from select import PIPE_BUF
+from stat import S_ISFIFO
 from threading import Event, Lock, Thread
 from typing import Final, NamedTuple
 
@@ -41,6 +44,9 @@ def line_of(decision: Decision, decision_id: str, seconds: float) -> bytes:
         "decision_id": decision_id,
         "outcome": _OUTCOMES[decision.outcome],
         "reason": _REASONS[decision.reason],
+        "status": decision.status,
+        "shadow": decision.shadow,
+        "guard": decision.guard.name if decision.guard else "",
         "latency_us": int(seconds * 1e6),
     }
     facts = decision.facts
@@ -71,6 +77,7 @@ class AuditLog:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._is_pipe = S_ISFIFO(os.fstat(descriptor).st_mode)
         self._lines: deque[bytes] = deque()
         self._chunks: deque[_Chunk] = deque()
         self._packing = Lock()
@@ -163,6 +170,19 @@ class AuditLog:
 
     def _write(self, data: bytes) -> None:
         # What failed may have left half a line behind.
-        rest = memoryview(b"\n" + data if self._is_failing else data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        data = b"\n" + data if self._is_failing else data
+        for piece in _short_pieces(data) if self._is_pipe else (data,):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+
+def _short_pieces(data: bytes) -> Iterator[bytes]:
+    """Cut at the ends of lines: of what several workers write to one pipe, only so much at once stays together."""
+    piece = b""
+    for line in data.splitlines(keepends=True):
+        if piece and len(piece) + len(line) > PIPE_BUF:
+            yield piece
+            piece = b""
+        piece += line
+    yield piece

@@ -27,12 +27,12 @@ _POLL_MILLISECONDS: Final = 1000
 _STOP_SECONDS: Final = 1.0
 
 MOST_COMPILATION_SECONDS: Final = 300.0
-"""The largest policy takes some seconds; whatever takes so long would never come to an end."""
+"""Ten times what the largest policy takes beside checks; whatever takes longer would hardly come to an end."""
 _LEAST_PATIENCE_SECONDS: Final = 3.0
 _PATIENCE_FACTOR: Final = 2.0
 _TRIAL_SECONDS: Final = 10.0
 _STARVED_SHARE: Final = 0.1
-"""Less of a core than this, after the trial, is what a version that gives way is not left with: it asks for its own."""
+"""Of a core. A version that gives way and has had less than this after the trial is compiled anew, and gives no way."""
 _RETRY_SECONDS: Final = 30.0
 """How long after a fault that no author made, such as a compiler that was killed, the same files are tried again."""
 
@@ -122,13 +122,11 @@ class Generations:
     def _begin(self, *, gives_way: bool) -> None:
         self._retry_at = math.inf
         # Looked at first: what changes from here on may or may not be in what the child reads.
-        seen = fingerprint(self._path)
+        self._seen = fingerprint(self._path)
         self._compilation = Compilation(self._path, self._environment)
         self._gives_way = gives_way
         if gives_way:
             self._compilation.give_way()
-        # Kept last: where there can be no further process now, the change is tried again.
-        self._seen = seen
 
     def _hand_on(self) -> Generation:
         generation = self._newest()
@@ -155,7 +153,10 @@ class Generations:
                 patience_seconds *= _PATIENCE_FACTOR
                 self._begin(gives_way=True)
             except _StarvedError:
-                _log.warning("checks have left the compiler no CPU for %.0f s: it takes its share now", _TRIAL_SECONDS)
+                _log.warning(
+                    "checks have left the compiler less than a tenth of a core for %.0f s: it takes its share",
+                    _TRIAL_SECONDS,
+                )
                 self._begin(gives_way=False)
 
     def _reason_to_give_up(self, patience_seconds: float, seconds: float) -> Exception | None:

@@ -7,6 +7,7 @@ import os
 
 from cors_authz.edge.alone import serve_alone
 from cors_authz.edge.cores import usable_cores
+from cors_authz.edge.ending import end_at_once
 from cors_authz.edge.settings import Settings
 from cors_authz.edge.transport.experiments import experiments
 from cors_authz.edge.workers.supervise import supervise
@@ -15,11 +16,12 @@ _log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. To be called before `grpc` is imported, and in the main thread.
+    """Serve until a signal ends it, then drain. To be called before `grpc` is imported, and in the main thread.
 
     Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, GenerationError, TransportError or WorkersError
         before anything is served; WorkersError, too, once no worker can be kept up.
     """
+    end_at_once()
     cores = usable_cores()
     if settings.workers > cores:
         _log.warning("%d workers share %d cores; `--workers auto` starts one for each", settings.workers, cores)

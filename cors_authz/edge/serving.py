@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import signal
 from threading import Event
-from types import FrameType
-from typing import Final
 
 import urllib3
 
@@ -22,8 +19,6 @@ from cors_authz.edge.transport.choose import open_transport
 from cors_authz.edge.transport.health import POLICY, Health
 
 _log = logging.getLogger(__name__)
-
-_HEED_SECONDS: Final = 0.5
 
 
 class Serving:
@@ -76,26 +71,6 @@ class Serving:
     def _end(self, notice_seconds: float) -> None:
         if self._listens:
             self._transport.drain(notice_seconds, self._settings.grace_seconds, Event().wait)
-
-
-def ended_by_signal() -> Event:
-    """Give what is set by SIGTERM and SIGINT from now on, and `wait_for` waits for; to be called in the main thread."""
-    ended = Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    return ended
-
-
-def wait_for(ended: Event) -> None:
-    """Wait, in the main thread, until it is set."""
-    # Python handles signals in this thread, and the kernel may wake another by them, as it does where the process was
-    # stopped: a wait without a bound would sleep on.
-    while not ended.wait(_HEED_SECONDS):
-        pass
 
 
 def _open_audit(target: str) -> AuditLog | None:

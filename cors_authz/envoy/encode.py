@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from cors_authz.envoy.wire import Around, delimited, varint_field
+from cors_authz.envoy.wire import Spliced, delimited, varint_field
 from cors_authz.fetch.request import Kind
-from cors_authz.pdp.decision import NO_CONTENT, Decision, Outcome, Reason
+from cors_authz.pdp.decision import GOES_ON, NO_CONTENT, Decision, Outcome, Reason
 from cors_authz.pdp.reasons import mend_of
 from cors_authz.pdp.response import (
     ALLOW_ORIGIN,
@@ -50,7 +50,7 @@ _OK_TO_CLIENT: Final = 6
 # Bound here since, on Python 3.11, a member costs more to look up than a header.
 _PREFLIGHT: Final = Kind.PREFLIGHT
 
-_GRANTED: Final = frozenset({0, NO_CONTENT})
+_GRANTED: Final = frozenset({GOES_ON, NO_CONTENT})
 
 _MAX_CONSTANTS: Final = 131_072
 _MAX_CACHED_VALUE: Final = 256
@@ -79,7 +79,7 @@ class Encoder:
     def __init__(self, policy: CompiledPolicy | None) -> None:
         self._revision = policy.revision if policy else ""
         self._constants: dict[_Key, _Constant] = {}
-        self._names: dict[int, bytes] = {}
+        self._known_names: dict[int, bytes] = {}
 
     def encode(self, decision: Decision, decision_id: str) -> bytes:
         """Serialize the answer to a decision.
@@ -97,11 +97,11 @@ class Encoder:
         facts = decision.facts
         if facts is None:
             return answer[0] + _NO_NAMES
-        answer.append(self._names_of(facts.group, facts.rule))
+        answer.append(self._named(facts.group, facts.rule))
         if echo:
             answer.append(_echo(echo, facts.origin))
         if tells_origin_group and facts.standing:
-            answer.append(_ORIGIN_GROUP.around(facts.standing.membership.group))
+            answer.append(_ORIGIN_GROUP.with_text(facts.standing.membership.group))
         if tells_caller:
             answer.append(_caller(facts.tenant, facts.version, decision.roles))
         if facts.version or facts.request.spoofed or facts.kind is _PREFLIGHT:
@@ -119,14 +119,14 @@ class Encoder:
         )
         return constant
 
-    def _names_of(self, group: ResourceGroup | None, rule: Rule | None) -> bytes:
+    def _named(self, group: ResourceGroup | None, rule: Rule | None) -> bytes:
         if group is None:
             return _NO_NAMES
         # Rules count from zero up, groups from minus one down.
         index = rule.index if rule else ~group.index
-        names = self._names.get(index)
+        names = self._known_names.get(index)
         if names is None:
-            names = self._names[index] = _names(group.name, rule.name if rule else "")
+            names = self._known_names[index] = _names_part(group.name, rule.name if rule else "")
         return names
 
 
@@ -141,7 +141,7 @@ def _key_of(decision: Decision) -> _Key:
     reader, is_preflight = decision.reader, facts.kind is _PREFLIGHT
     if group is None or reader is None or is_preflight:
         return reason, shadow, look, status, is_preflight
-    # What its problem document quotes of the policy.
+    # What the problem document that the reader gets quotes of the policy.
     return reason, shadow, look, status, reader.look, mend_of(decision), group.docs, group.contact
 
 
@@ -208,7 +208,7 @@ def _parts(envelope: int, answer: Answer) -> bytes:
 def _echo(envelope: int, origin: str) -> bytes:
     if not (origin.isascii() and origin.isprintable()):
         raise ValueError("an origin that no header line can carry")
-    return _ECHOES[envelope].around(origin)
+    return _ECHOES[envelope].with_text(origin)
 
 
 def _dynamic_metadata(decision: Decision, revision: str) -> bytes:
@@ -222,7 +222,7 @@ def _dynamic_metadata(decision: Decision, revision: str) -> bytes:
     return b"".join((*(_text_field(name, text) for name, text in texts.items()), shadow))
 
 
-def _names(group: str, rule: str) -> bytes:
+def _names_part(group: str, rule: str) -> bytes:
     return delimited(_DYNAMIC_METADATA, _text_field("group", group) + _text_field("rule", rule))
 
 
@@ -254,8 +254,8 @@ def _header_option(number: int, header: Header) -> bytes:
 _cached_header = lru_cache(maxsize=8192)(_serialize_header)
 
 
-def _echo_in(envelope: int, number: int) -> Around:
-    return Around(lambda origin: delimited(envelope, _header_option(number, Header(ALLOW_ORIGIN, origin))))
+def _echo_in(envelope: int, number: int) -> Spliced:
+    return Spliced(lambda origin: delimited(envelope, _header_option(number, Header(ALLOW_ORIGIN, origin))))
 
 
 _ECHOES: Final = {
@@ -263,7 +263,7 @@ _ECHOES: Final = {
     _DENIED_RESPONSE: _echo_in(_DENIED_RESPONSE, _DENIED_HEADERS),
     _ERROR_RESPONSE: _echo_in(_ERROR_RESPONSE, _DENIED_HEADERS),
 }
-_ORIGIN_GROUP: Final = Around(
+_ORIGIN_GROUP: Final = Spliced(
     lambda name: delimited(_OK_RESPONSE, _header_option(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
 )
-_NO_NAMES: Final = _names("", "")
+_NO_NAMES: Final = _names_part("", "")

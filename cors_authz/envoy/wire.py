@@ -38,8 +38,8 @@ def _long_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-class Around:
-    """A message around a text: what stands before the text follows from its length alone, and is kept by it.
+class Spliced:
+    """A message around a text: what stands before it follows from its length alone, and is kept by that.
 
     Args:
         write: serializes the message with a text in it, whatever the text is.
@@ -47,17 +47,17 @@ class Around:
 
     def __init__(self, write: Callable[[str], bytes]) -> None:
         self._write = write
-        self._ends: dict[int, tuple[bytes, bytes]] = {}
+        self._halves: dict[int, tuple[bytes, bytes]] = {}
 
-    def around(self, text: str) -> bytes:
+    def with_text(self, text: str) -> bytes:
         """Serialize the message with the text in it."""
         raw = text.encode()
-        before, after = self._ends.get(len(raw)) or self._learn(len(raw))
+        before, after = self._halves.get(len(raw)) or self._learn(len(raw))
         return before + raw + after
 
     def _learn(self, length: int) -> tuple[bytes, bytes]:
         text = "\0" * length
         before, after = self._write(text).rsplit(text.encode(), 1) if length else (self._write(""), b"")
         if length <= _MOST_KEPT:
-            self._ends[length] = before, after
+            self._halves[length] = before, after
         return before, after

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from cors_authz.fetch.request import Kind
-from cors_authz.pdp.decision import FAULTS, NO_CONTENT, Decision, Objection, Outcome, Reason
+from cors_authz.pdp.decision import FAULTS, GOES_ON, NO_CONTENT, Decision, Objection, Outcome, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.guards import caller, origin, resource, site
 from cors_authz.pdp.readings import Readings, TokenReading
@@ -123,7 +123,7 @@ def _allow(facts: Facts, readings: Readings) -> Decision:
         )
     reason = _RULE_ALLOWED if facts.standing else _ALLOWED[facts.kind]
     roles = _roles(facts.needs, readings.tokens) if facts.needs.providers else ()
-    return Decision(_ALLOW, reason, 0, facts, None, roles, shadow, readings.now)
+    return Decision(_ALLOW, reason, GOES_ON, facts, None, roles, shadow, readings.now)
 
 
 def _is_shadow(facts: Facts) -> bool:

@@ -89,6 +89,8 @@ _STATUS = {
 FAULTS = frozenset({Reason.POLICY_UNAVAILABLE, Reason.KEYS_UNAVAILABLE, Reason.INTERNAL_ERROR})
 """Reasons that are our own fault and never the request's."""
 
+GOES_ON = 0
+"""The status of a request that goes on: it has no answer of ours."""
 NO_CONTENT = 204
 
 
@@ -107,7 +109,7 @@ class Objection(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """One answer to one request. `status` is that of our own answer, 0 where the request goes on.
+    """One answer to one request. `status` is that of our own answer, `GOES_ON` where there is none.
 
     `shadow` says that the decision is recorded and not applied. `roles` are those of the token that a guard read, `now`
     is the time of the decision in seconds since the epoch.

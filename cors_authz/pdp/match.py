@@ -65,7 +65,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     preflight = request.method == "OPTIONS" and is_preflight(request)
     sent = request.headers["access-control-request-method"] if preflight else request.method
     override = overriding_method(request, target.query if target else "")
-    method = _effective_method(sent, override) if override != "" else sent
+    method = _effective_method(sent, override)
     kind = _PREFLIGHT if preflight else kind_of(request, method or "", place.origin)
     hosts = _hosts_of(policy.routes, place)
     route = _route_of(hosts, target, method or "")
@@ -78,6 +78,7 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     methods = () if method is None else (sent,) if method == sent else (method, sent)
     listed, standing = _standings(route, memberships, methods, version) if memberships else (None, None)
     group, rule = route.group if route else None, standing.rule if standing else None
+    # By their order: on Python 3.11, twenty names would cost as much as the search for a rule.
     return Facts(
         policy,
         request,
@@ -131,10 +132,11 @@ def _needs(group: ResourceGroup | None, rule: Rule | None, kind: Kind) -> Needs:
 
 
 def _effective_method(sent: str, override: str | None) -> str | None:
-    if override is None:
-        return None
+    if not override:
+        # None stands for an override that no one may ask for.
+        return sent if override == "" else None
     # A safe method in place of a write is not believed: an upstream that knows no overrides runs what was sent.
-    return override if override and is_write(override) else sent
+    return override if is_write(override) else sent
 
 
 def _asked(request: Request) -> tuple[str, ...] | None:

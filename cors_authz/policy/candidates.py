@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, product
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from cors_authz.policy.effort import Effort
 from cors_authz.policy.ends import EndsIndex
@@ -12,9 +12,9 @@ from cors_authz.policy.pattern import Piece, piece_matcher
 
 T = TypeVar("T")
 
+# In the steps of a search: one comparison of a pair, and one item at one depth.
 _STEPS_OF_A_PAIR: Final = 16
 _STEPS_OF_AN_ITEM: Final = 4
-"""What they take at one depth, in the steps of a search."""
 
 
 class Item(NamedTuple, Generic[T]):
@@ -34,7 +34,7 @@ class _Split(NamedTuple, Generic[T]):
     slotted: dict[Piece, list[Item[T]]]
 
 
-_Branches = tuple[list[Item[T]], list[Item[T]]]
+_Branches: TypeAlias = tuple[list[Item[T]], list[Item[T]]]
 
 
 class Candidates(Generic[T]):

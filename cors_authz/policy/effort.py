@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MOST_COMPARISON_STEPS: Final = 20_000_000
-"""For one question about a policy in one environment: some seconds. 10,000 groups take less than a hundredth of it."""
+"""For one question about a policy in one environment: some seconds. 10,000 groups take a hundredth of them."""
 
 
 class EffortSpentError(Exception):

@@ -86,9 +86,9 @@ class _Beginnings:
     def like(self, text: str) -> _Runs:
         """Find the texts that a text begins with, and those that begin with it."""
         shorter = self._lengths[: bisect_left(self._lengths, len(text))]
-        equal = (self._run(text[:length]) for length in shorter)
+        begun_with = (self._run(text[:length]) for length in shorter)
         longer = slice(bisect_left(self._texts, text), bisect_left(self._texts, text + _AFTER_EVERY_LETTER))
-        return _Runs(self._order, [*equal, longer])
+        return _Runs(self._order, [*begun_with, longer])
 
     def _run(self, text: str) -> slice:
         return slice(bisect_left(self._texts, text), bisect_right(self._texts, text))

@@ -22,7 +22,7 @@ MOST_ORIGIN_CROSSINGS: Final = 200
 
 
 @unique
-class Kind(Enum):
+class Compared(Enum):
     """What is compared with its like."""
 
     ROUTES = "routes"
@@ -78,8 +78,8 @@ class Order:
     origin_crossings: tuple[OriginCrossing, ...]
     narrower_routes: Mapping[int, tuple[int, ...]]
     """By the position of a route, the positions of the routes that are narrower than it."""
-    unfinished: frozenset[Kind] = frozenset()
-    """What there was more to compare of than is ever compared; such a policy is refused."""
+    unfinished: frozenset[Compared] = frozenset()
+    """What was not compared to the end; such a policy is refused."""
 
 
 def order_of(subject: Subject) -> Order:
@@ -87,7 +87,7 @@ def order_of(subject: Subject) -> Order:
     patterns = [at for group in subject.patterns.values() for at in group if not at.pattern.is_exact]
     of_routes, of_origins = _relations_of_routes(subject.routes), _relations_of_origins(patterns)
     origin_ranks = _ranks(len(patterns), of_origins.narrower)
-    finished = {Kind.ROUTES: of_routes.finished, Kind.ORIGIN_PATTERNS: of_origins.finished}
+    finished = {Compared.ROUTES: of_routes.finished, Compared.ORIGIN_PATTERNS: of_origins.finished}
     return Order(
         routes=_ranks(len(subject.routes), of_routes.narrower),
         origins={(at.group.name, at.position): rank for at, rank in zip(patterns, origin_ranks, strict=True)},

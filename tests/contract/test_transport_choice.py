@@ -18,8 +18,8 @@ from cors_authz.edge.transport.sync import GrpcServerTransport
 from tests.contract.transports import MAKERS, backwards
 
 FALLBACK = (
-    "transport: the completion-queue loop does not work with grpcio {} ({}); serving with grpc.server, at several times"
-    " the CPU per check"
+    "transport: the completion-queue loop does not work with grpcio {} ({}); serving with grpc.server, at more than"
+    " twice the CPU per check"
 )
 LOOP = "cors_authz.edge.transport.completion_queue"
 

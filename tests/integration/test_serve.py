@@ -144,7 +144,7 @@ def test_a_bad_version_shows_in_health_and_log_and_a_mended_one_too(policy: Path
         assert outcome(running.check(asked("https://shop.example"))) == (7, "origin_not_allowed")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_drains(number: signal.Signals, policy: Path, tmp_path: Path) -> None:
     with serving(policy, tmp_path / "log") as running, ThreadPoolExecutor(2) as pool:
         assert running.health() == SERVING

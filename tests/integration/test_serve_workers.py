@@ -273,7 +273,7 @@ def test_a_bad_version_shows_in_the_health_of_all_workers_restarted_ones_too(pol
         assert [check(address) for address in addresses] == [Decided(0, "r3")] * 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_drains_all_workers_and_ends_when_they_ended(
     number: signal.Signals, policy: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a check's caller may be told."""
+"""The answer of a check, or none: no exception, and no empty bytes, leave as an allow."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ _TRIALS: Final = (
     (HEALTH_CHECK_METHOD, b"", serialized(HealthCheckResponse.SERVING)),
 )
 _FALLBACK: Final = (
-    "transport: the completion-queue loop does not work with grpcio %s (%s); serving with grpc.server, at several times"
-    " the CPU per check"
+    "transport: the completion-queue loop does not work with grpcio %s (%s); serving with grpc.server, at more than"
+    " twice the CPU per check"
 )
 
 

@@ -1,6 +1,6 @@
 """The default transport: one thread that polls gRPC's completion queue and answers each check where it stands.
 
-This is the layer that `grpc.server` is built on, without its threads: a check costs a fifth of the CPU. The layer is
+This is the layer that `grpc.server` is built on, without its threads: a call costs a third of the CPU. The layer is
 private to grpcio. Nothing else in the package touches it; `choose.py` tries it before it is trusted, and one contract
 suite runs over this transport and over the public one, with the oldest and the newest grpcio.
 
@@ -235,9 +235,8 @@ class CompletionQueueTransport:
         else:
             del self._open[call]
             self._watchers[call] = watcher = _Watcher(call, name)
-            close = cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
             call.start_server_batch((_INITIAL_METADATA,), _nothing_more)
-            call.start_server_batch((close,), partial(self._watch_ended, call))
+            call.start_server_batch((_CLOSE,), partial(self._watch_ended, call))
             self._tell(watcher)
 
     def _tell(self, watcher: _Watcher) -> None:

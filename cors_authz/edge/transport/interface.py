@@ -51,7 +51,7 @@ class Bounds:
     Args:
         message_bytes: the longest message; Envoy's headers are 60 KiB unless it is told otherwise, and 8 MiB at most.
         concurrent: what is asked beyond this is answered RESOURCE_EXHAUSTED at once, and Envoy retries elsewhere.
-        call_seconds: a call this old is cancelled, be its client silent or deaf; ext_authz waits for a second at most.
+        call_seconds: the loop cancels a call this old, be its client silent or deaf; ext_authz waits a second at most.
         crowded_seconds: the same bound where calls that wait for their client keep others out.
         watchers: how many may watch our health at once.
     """

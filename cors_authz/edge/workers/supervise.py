@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import closing
 
 from cors_authz.edge.clock import monotonic_seconds
+from cors_authz.edge.ending import SIGNALS
 from cors_authz.edge.generations import Generations
 from cors_authz.edge.settings import Settings
 from cors_authz.edge.workers.mailbox import Mailbox
@@ -14,7 +14,7 @@ from cors_authz.edge.workers.supervisor import Supervisor
 
 
 def supervise(settings: Settings) -> None:
-    """Keep the workers up until SIGTERM or SIGINT, then drain them.
+    """Keep the workers up until a signal ends it, then drain them.
 
     Raises: PolicyError, PolicyFilesError, UnknownEnvironmentError, GenerationError before anything is served;
         WorkersError if a worker cannot listen at first, or once none can be kept up.
@@ -33,7 +33,7 @@ def supervise(settings: Settings) -> None:
             # They make ready while the policy is compiled.
             workers.start()
             generations.first()
-            mailbox.put_at((signal.SIGTERM, signal.SIGINT), workers.leave)
+            mailbox.put_at(SIGNALS, workers.leave)
             generations.start()
             workers.run()
         finally:

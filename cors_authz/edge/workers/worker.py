@@ -17,9 +17,10 @@ from contextlib import suppress
 from threading import Thread
 from typing import BinaryIO, NamedTuple
 
+from cors_authz.edge.ending import ended_by_signal, wait_for
 from cors_authz.edge.logs import log_to_stderr
 from cors_authz.edge.policy_store import Prepared
-from cors_authz.edge.serving import Serving, ended_by_signal, wait_for
+from cors_authz.edge.serving import Serving
 from cors_authz.edge.settings import SettingsError
 from cors_authz.edge.transport.interface import TransportError
 from cors_authz.edge.workers import frames

@@ -15,7 +15,7 @@ from cors_authz.policy.language import Relation, SearchBoundError, language_of, 
 from cors_authz.policy.overlap import (
     MOST_ORIGIN_CROSSINGS,
     MOST_ROUTE_CROSSINGS,
-    Kind,
+    Compared,
     Order,
     OriginCrossing,
     RouteCrossing,
@@ -41,10 +41,10 @@ def _too_many_crossings(subject: Subject, order: Order) -> Iterator[Finding]:
         if count >= most:
             text = f"{most} pairs of {what} match alike, neither being narrower; write narrower ones, or fewer"
             yield Finding(bundle.place("metadata"), "CX048", text, about="metadata")
-    yield from (_too_long(subject, kind) for kind in Kind if kind in order.unfinished)
+    yield from (_too_long(subject, kind) for kind in Compared if kind in order.unfinished)
 
 
-def _too_long(subject: Subject, kind: Kind) -> Finding:
+def _too_long(subject: Subject, kind: Compared) -> Finding:
     text = f"the {kind.value} take too long to compare; write fewer, or such as begin or end in different text"
     return Finding(subject.estate.bundle.place("metadata"), "CX048", text, about="metadata")
 
@@ -208,7 +208,7 @@ def _shadowed_groups(subject: Subject, order: Order) -> Iterator[Finding]:
             if all(shadows):
                 yield _shadowed(subject, subject.estate.resource_groups[name], [s for each in shadows for s in each])
     except EffortSpentError:
-        yield _too_long(subject, Kind.ROUTES)
+        yield _too_long(subject, Compared.ROUTES)
 
 
 def _shadows_of(subject: Subject, order: Order, position: int, effort: Effort) -> list[RouteAt]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import orjson
@@ -46,6 +47,9 @@ def test_a_line_says_what_was_decided_by_which_rule_and_no_path_but_the_routes()
         "decision_id": DECISION_ID,
         "outcome": "allow",
         "reason": "rule_allowed",
+        "status": 0,
+        "shadow": False,
+        "guard": "",
         "latency_us": 50,
         "request_id": "r-1",
         "method": "GET",
@@ -62,6 +66,47 @@ def test_what_could_not_be_read_has_a_line_too() -> None:
     line = line_of(refuse_unread(Reason.REQUEST_MALFORMED, NOW), DECISION_ID, 0.0)
     read = orjson.loads(line)
     assert (read["reason"], read["time"]) == ("request_malformed", NOW)
+
+
+def test_a_refusal_names_its_guard_and_one_in_shadow_says_so() -> None:
+    policy = compiled(
+        """
+guards: {office: {sourceIn: [10.0.0.0/8]}}
+resourceGroups:
+  api:
+    match: [{hosts: [api.example]}]
+    guards: [office]
+    mode: shadow
+    allow: []
+"""
+    )
+    read = orjson.loads(line_of(decided(policy, ask("GET https://api.example/")), DECISION_ID, 0.0))
+    assert (read["outcome"], read["status"], read["shadow"], read["guard"]) == ("deny", 403, True, "office")
+
+
+def test_workers_that_share_a_pipe_do_not_tear_their_lines() -> None:
+    reader, writer = os.pipe()
+    writers = [AuditLog(os.dup(writer)) for _ in range(2)]
+    os.close(writer)
+    received = bytearray()
+
+    def read() -> None:
+        while chunk := os.read(reader, 1000):
+            received.extend(chunk)
+            time.sleep(0.0002)
+
+    thread = Thread(target=read)
+    thread.start()
+    for log in writers:
+        log.start()
+    for _ in range(2000):
+        for letter, log in zip(b"ab", writers, strict=True):
+            log.append(bytes([letter]) * 299 + b"\n")
+    for log in writers:
+        log.stop()
+    thread.join()
+    os.close(reader)
+    assert set(bytes(received).splitlines()) == {b"a" * 299, b"b" * 299}
 
 
 @pytest.mark.parametrize("character", ["a", "\n", '"', "\u00e9", "\0"])

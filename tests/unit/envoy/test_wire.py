@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.protobuf.struct_pb2 import Value
 
-from cors_authz.envoy.wire import Around, delimited, varint_field
+from cors_authz.envoy.wire import Spliced, delimited, varint_field
 
 TEXTS = {
     "nothing": "",
@@ -29,8 +29,8 @@ def test_a_message_around_a_text_is_the_message_with_the_text(text: str) -> None
     def write(name: str) -> bytes:
         return delimited(3, delimited(1, delimited(2, name.encode()) + varint_field(3, 2)))
 
-    message = Around(write)
-    assert [message.around("b" * len(text)), message.around(text), message.around(text)] == [
+    message = Spliced(write)
+    assert [message.with_text("b" * len(text)), message.with_text(text), message.with_text(text)] == [
         write("b" * len(text)),
         write(text),
         write(text),
