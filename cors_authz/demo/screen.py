@@ -123,7 +123,7 @@ def stay_lines(port: int, policy: str) -> Iterator[Line]:
     for command in commands(port):
         yield Line(command, Tone.COMMAND)
     yield Line(f"If your curl does not know *.localhost, add: --resolve '*:{port}:127.0.0.1'", Tone.QUIET, breaks=True)
-    yield Line("Edit the policy; what you save decides from the next request on", Tone.HEADING, indent=0)
+    yield Line("Edit the policy; what you save decides within a second or so", Tone.HEADING, indent=0)
     yield Line(policy, Tone.COMMAND)
     yield Line("", indent=0)
     yield Line("Each decision is a line here. Ctrl-C ends everything.", Tone.HEADING, indent=0)

@@ -117,7 +117,9 @@ _SYNTAX: Final[Mapping[str, str]] = {
     "did not find expected ',' or '}'": (
         "the map is not closed; add `,` or `}`, and put a value that begins with `{` or `*` in quotes"
     ),
-    "did not find expected node content": "a value is missing here, or a bracket closes what none has opened",
+    "did not find expected node content": (
+        "a value is missing here, a bracket above is not closed, or one closes what none has opened"
+    ),
     "did not find expected <document start>": "text after the end of the document; begin another one with ---",
     "found unexpected end of stream": "the quote that begins here is not closed",
     "could not find expected ':'": "a key without `:`; write key: value",

@@ -18,7 +18,7 @@ from cors_authz.edge.transport.sync import GrpcServerTransport
 from tests.contract.transports import MAKERS, backwards
 
 FALLBACK = (
-    "transport: the completion-queue loop does not work with grpcio {} ({}); serving with grpc.server, at more than"
+    "transport: the completion-queue loop does not work with grpcio {} ({}); serving with grpc.server, at about"
     " twice the CPU per check"
 )
 LOOP = "cors_authz.edge.transport.completion_queue"

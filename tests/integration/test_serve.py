@@ -243,7 +243,7 @@ def test_a_busy_port_is_told_with_the_address(policy: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         code, said = ended("--policy", str(policy), "--listen", address)
     assert code == 1
-    assert f"cannot listen on `{address}`: in use, or not ours to open; choose another" in said
+    assert f"cannot listen on `{address}`: taken, not an address of this machine, or not allowed" in said
     assert "Traceback" not in said
 
 

@@ -360,7 +360,8 @@ def test_one_busy_port_among_them_ends_the_start_with_its_address(policy: Path) 
     with socket.create_server(("127.0.0.1", port + 1)):
         code, said = ended("--policy", str(policy), "--workers", "2", "--listen", f"127.0.0.1:{port}")
     assert code == 1
-    assert f"Error: cannot listen on `127.0.0.1:{port + 1}`: in use, or not ours to open; choose another" in said
+    refused = f"cannot listen on `127.0.0.1:{port + 1}`: taken, not an address of this machine, or not allowed"
+    assert f"Error: {refused}" in said
     assert "Traceback" not in said
     with socket.create_server(("127.0.0.1", port)):
         """The other worker has let go."""

@@ -32,7 +32,7 @@ def claim(address: str) -> None:
 
 def in_use(address: str) -> TransportError:
     """Say that an address is not to be had."""
-    return TransportError(f"cannot listen on `{address}`: in use, or not ours to open; choose another")
+    return TransportError(f"cannot listen on `{address}`: taken, not an address of this machine, or not allowed")
 
 
 def bound(address: str, port: int) -> str:

@@ -31,7 +31,7 @@ _TRIALS: Final = (
     (HEALTH_CHECK_METHOD, b"", serialized(HealthCheckResponse.SERVING)),
 )
 _FALLBACK: Final = (
-    "transport: the completion-queue loop does not work with grpcio %s (%s); serving with grpc.server, at more than"
+    "transport: the completion-queue loop does not work with grpcio %s (%s); serving with grpc.server, at about"
     " twice the CPU per check"
 )
 

@@ -1,6 +1,6 @@
 """The fallback transport: `grpc.server`, the public layer, with handlers that see raw bytes.
 
-It keeps the same promises at more than twice the CPU: every call has a thread of its own, a silent one until the
+It keeps the same promises at about twice the CPU: every call has a thread of its own, a silent one until the
 sweep cancels it.
 """
 

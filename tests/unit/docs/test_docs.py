@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
+import orjson
 import pytest
 import yaml
 
 from cors_authz.cli.main import cli
+from cors_authz.edge.audit import line_of
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS, Address, bootstrap
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decide import CHECKS
@@ -22,6 +24,7 @@ from cors_authz.pdp.response import GROUP_HEADER, ID_HEADER, ROLES_HEADER, TENAN
 from cors_authz.policy.document import Source
 from cors_authz.policy.finding import Finding, Severity
 from cors_authz.policy.load import check_policy
+from tests.deciding import ask, compiled, decided
 
 ROOT: Final = Path(__file__).parents[3]
 README: Final = ROOT / "README.md"
@@ -203,6 +206,9 @@ def test_the_headers_to_the_upstream_are_those_of_the_code() -> None:
 # --- Envoy ------------------------------------------------------------------------------------------------------------
 
 
+ENVOY: Final = _sections(ROOT / "docs" / "envoy.md")
+
+
 def _manager() -> dict[str, Any]:
     loopback = Address("127.0.0.1", 0)
     listener = bootstrap(loopback, [loopback], loopback, loopback)["static_resources"]["listeners"][0]
@@ -218,6 +224,39 @@ def test_the_settings_for_envoy_are_those_that_the_tests_run() -> None:
     assert filter_run["typed_config"] | ext_authz["typed_config"] == filter_run["typed_config"]
     assert run | manager == run
     assert host == {"response_headers_to_remove": list(CORS_RESPONSE_HEADERS)}
+
+
+def _authz_cluster(*ports: int) -> dict[str, Any]:
+    loopback = Address("127.0.0.1", 0)
+    instances = [Address("127.0.0.1", port) for port in ports]
+    cluster: dict[str, Any] = bootstrap(loopback, instances, loopback, loopback)["static_resources"]["clusters"][0]
+    return cluster
+
+
+def test_the_cluster_and_the_endpoints_of_several_workers_are_those_that_the_tests_run() -> None:
+    cluster, workers = (yaml.safe_load(_blocks(ENVOY[name])[0].text) for name in ("The cluster", "Several workers"))
+    assert cluster == _authz_cluster(9191)
+    assert cluster["load_assignment"] | workers == _authz_cluster(9191, 9192, 9193)["load_assignment"]
+
+
+# --- Operating --------------------------------------------------------------------------------------------------------
+
+_NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+
+
+def test_the_fields_of_an_audit_line_are_those_of_the_code() -> None:
+    policy = compiled("resourceGroups: {api: {match: [{hosts: [api.example]}], allow: []}}")
+    line = orjson.loads(line_of(decided(policy, ask("GET https://api.example/")), "0" * 32, 0.0))
+    fields = _first_cells(ENVOY["Audit log, service log, and bounds"].partition("| setting |")[0])
+    assert sorted(fields) == sorted(line)
+
+
+def test_readme_says_how_many_bounds_are_met() -> None:
+    rows = re.findall(r"^\|.* \| (want|must|missed) \|$", (ROOT / "docs" / "performance.md").read_text(), re.MULTILINE)
+    missed = rows.count("missed")
+    words = [_NUMBERS[number] for number in (len(rows), len(rows) - missed, missed)]
+    said = "Of the {} bounds that this project set itself, {} are met and {} are missed.".format(*words)
+    assert said in " ".join(README.read_text().split())
 
 
 # --- Links ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pytest
@@ -9,6 +10,7 @@ from google.protobuf.json_format import MessageToDict
 
 from cors_authz._gen.wire.external_auth_pb2 import CheckResponse
 from cors_authz.envoy.encode import Encoder
+from cors_authz.fetch.request import Request
 from cors_authz.pdp.decide import refuse_unread
 from cors_authz.pdp.decision import Decision, Outcome, Reason
 from cors_authz.pdp.readings import TokenReading, TokenState
@@ -288,3 +290,193 @@ resourceGroups:
     for decision in decisions:
         encoder.encode(decision, DECISION_ID)
     assert len(encoder._constants) == 1  # noqa: SLF001 - what is kept shows nowhere else
+
+
+class Group(NamedTuple):
+    """A resource group as it differs from another: what stands beside its `match`, and what its rule grants."""
+
+    differs_from: str
+    says: str = ""
+    grants: str = ""
+    origins: str = "web, shop"
+
+
+OPEN = {"says": "sensitivity: public", "origins": "anyone"}
+GROUPS = {
+    "plain": Group(""),
+    "docs": Group("plain", "docs: https://docs.example/a"),
+    "other-docs": Group("docs", "docs: https://docs.example/b"),
+    "contact": Group("plain", "contact: desk@a.example"),
+    "other-contact": Group("contact", "contact: desk@b.example"),
+    "corp": Group("plain", "responseHeaders: {crossOriginResourcePolicy: same-site}"),
+    "other-corp": Group("corp", "responseHeaders: {crossOriginResourcePolicy: same-origin}"),
+    "timing": Group("plain", "responseHeaders: {timingAllowOrigin: [web]}"),
+    "other-timing": Group("timing", "responseHeaders: {timingAllowOrigin: [shop]}"),
+    "private": Group("plain", "guards: [home]"),
+    "private-elsewhere": Group("private", "guards: [office]"),
+    "private-and-hidden": Group("private-elsewhere", "guards: [hidden]"),
+    "private-with-words": Group("private-elsewhere", "guards: [worded]"),
+    "private-in-preflights": Group("private", "guards: [home-always]"),
+    "of-app": Group("plain", "guards: [app]"),
+    "of-app-public": Group("of-app", "sensitivity: public, guards: [app]"),
+    "of-token": Group("plain", "guards: [clerk]"),
+    "of-token-hidden": Group("of-token", "guards: [clerk-hidden]"),
+    "of-token-with-words": Group("bearer", "guards: [clerk-worded]", "credentials: [bearer]"),
+    "of-staff": Group("of-token", "guards: [staff]"),
+    "of-token-or-home": Group("private", "guards: [clerk-or-home]"),
+    "unlisted": Group("plain", "unlisted: {reads: deny}"),
+    "browser-only": Group("plain", "browserOnly: true"),
+    "shadow": Group("plain", "mode: shadow"),
+    "version": Group(
+        "plain", "versions: {v1: {sunset: 2026-06-01, successor: v2}, v2: {}}, versionFrom: {header: x-v, default: v2}"
+    ),
+    "other-version": Group(
+        "version",
+        "versions: {v1: {sunset: 2026-06-01, successor: v2}, v2: {}}, versionFrom: {header: x-w, default: v1}",
+    ),
+    "version-in-query": Group("plain", "versions: {v1: {}, v2: {}}, versionFrom: {query: v, default: v2}"),
+    "cookie": Group("plain", grants="credentials: [cookie]"),
+    "bearer": Group("plain", grants="credentials: [bearer]"),
+    "cookie-and-bearer": Group("cookie", grants="credentials: [cookie, bearer]"),
+    "mtls": Group("plain", grants="credentials: [mtls]"),
+    "exposed": Group("plain", grants="exposeHeaders: [etag]"),
+    "other-exposed": Group("exposed", grants="exposeHeaders: [x-total]"),
+    "age": Group("plain", grants="maxAge: 7m"),
+    "types": Group("plain", grants="contentTypes: [application/json]"),
+    "asked": Group("plain", grants="headers: [x-a]"),
+    "guarded-rule": Group("plain", grants="guards: [home]"),
+    "star": Group("of-app-public", "sensitivity: public, guards: [app]", origins="anyone"),
+    "star-to-all": Group("plain", **OPEN),
+    "star-exposed": Group("star-to-all", **OPEN, grants="exposeHeaders: [etag]"),
+    "star-other-exposed": Group("star-exposed", **OPEN, grants="exposeHeaders: [x-total]"),
+    "star-age": Group("star-to-all", **OPEN, grants="maxAge: 7m"),
+    "star-corp": Group(
+        "star-to-all", "sensitivity: public, responseHeaders: {crossOriginResourcePolicy: same-site}", origins="anyone"
+    ),
+}
+
+
+def _written(name: str, group: Group) -> str:
+    rule = ", ".join(filter(None, (f"origins: [{group.origins}], methods: [GET, POST]", group.grants)))
+    match = f'match: [{{hosts: ["{name}.example", "{{tenant}}.{name}.example"]}}]'
+    return f"  {name}: {{" + ", ".join(filter(None, (match, f"allow: [{{{rule}}}]", group.says))) + "}\n"
+
+
+MANY = compiled(
+    IDENTITY
+    + """
+guards:
+  clerk: {anyRole: [clerk], provider: main}
+  clerk-hidden: {anyRole: [clerk], provider: main, onFail: {status: 404}}
+  clerk-worded: {anyRole: [clerk], provider: main, onFail: {message: sign in as a clerk}}
+  staff: {anyRole: [clerk], provider: staff}
+  home: {sourceIn: [192.168.0.0/16]}
+  home-always: {sourceIn: [192.168.0.0/16], phase: both}
+  office: {sourceIn: [10.0.0.0/8]}
+  hidden: {sourceIn: [10.0.0.0/8], onFail: {status: 404}}
+  worded: {sourceIn: [10.0.0.0/8], onFail: {message: not here}}
+  app: {header: {name: x-client, equals: app}}
+  clerk-or-home: {anyOf: [clerk, home]}
+originGroups:
+  web: {origins: ["https://web.example"], trust: high}
+  shop: {origins: ["https://shop.example"], trust: high}
+  anyone: {any: true}
+resourceGroups:
+"""
+    + "".join(_written(name, group) for name, group in GROUPS.items())
+)
+
+
+class Caller(NamedTuple):
+    """Who asks: from where, with which tokens, and what else is sent."""
+
+    source: str = ""
+    tokens: Mapping[str, TokenReading] = {}
+    sent: Mapping[str, str] = {}
+
+
+HOME = "192.168.0.1"
+CALLERS = (
+    Caller(),
+    Caller(HOME),
+    Caller("10.0.0.1"),
+    Caller(HOME, CLERK),
+    Caller(HOME, {"main": token()}),
+    Caller(HOME, BAD),
+    Caller(tokens=NO_KEYS),
+    Caller(tokens={"staff": token(roles=["clerk"])}),
+    Caller(sent={"x-client": "app"}),
+    Caller(sent={"x-v": "v1"}),
+    Caller(sent={"x-v": "v9"}),
+)
+CROSS_SITE = {"sec_fetch_site": "cross-site"}
+
+
+def lines_to(host: str) -> tuple[Request, ...]:
+    """Write one request of each kind to a host."""
+    url = f"https://{host}/a"
+    return (
+        ask(f"POST {url}", sec_fetch_site="same-origin"),
+        ask(f"GET {url}"),
+        ask(f"GET {url}")._replace(spoofed=("x_cors_authz_a",)),
+        ask(f"POST {url}"),
+        ask(f"GET {url}", origin=WEB),
+        ask(f"GET {url}", origin="https://shop.example"),
+        ask(f"POST {url}", origin=WEB, content_type="text/plain"),
+        ask(f"PUT {url}", origin=WEB),
+        ask(f"GET {url}", origin=EVIL),
+        ask(f"POST {url}", origin=EVIL),
+        ask(f"POST {url}", origin="x"),
+        ask(f"GET {url}", **CROSS_SITE, sec_fetch_mode="no-cors", sec_fetch_dest="image"),
+        ask(f"GET {url}", **CROSS_SITE, sec_fetch_mode="navigate", sec_fetch_dest="document"),
+        preflight(f"POST {url}", WEB),
+        preflight(f"POST {url}", WEB, "x-a"),
+        preflight(f"PUT {url}", WEB),
+        preflight(f"POST {url}", EVIL),
+    )
+
+
+def decisions_of(name: str) -> list[Decision]:
+    """Decide every request of every caller to a group, with a tenant and without."""
+    lines = [line for host in (f"{name}.example", f"acme.{name}.example") for line in lines_to(host)]
+    return [
+        decided(MANY, line._replace(source=caller.source, headers={**line.headers, **caller.sent}), caller.tokens)
+        for line in lines
+        for caller in CALLERS
+    ]
+
+
+BY_GROUP = {name: decisions_of(name) for name in GROUPS}
+ONE_BY_ONE = [decision for decisions in BY_GROUP.values() for decision in decisions]
+ORDERS = {
+    "group by group": ONE_BY_ONE,
+    "backwards": ONE_BY_ONE[::-1],
+    "request by request": [decision for alike in zip(*BY_GROUP.values(), strict=True) for decision in alike],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_what_an_encoder_has_answered_before_changes_no_answer(order: list[Decision]) -> None:
+    encoder = Encoder(MANY)
+    for decision in order:
+        assert encoder.encode(decision, DECISION_ID) == Encoder(MANY).encode(decision, DECISION_ID)
+
+
+@pytest.mark.parametrize("name", [name for name, group in GROUPS.items() if group.differs_from])
+def test_each_group_answers_something_as_the_one_it_differs_from_does_not(name: str) -> None:
+    """Or the orders above would show nothing of what the group has of its own."""
+    pairs = zip(BY_GROUP[name], BY_GROUP[GROUPS[name].differs_from], strict=True)
+    assert any((expected(one), whole(one, "")) != (expected(two), whole(two, "")) for one, two in pairs)
+
+
+UNSENDABLE = {**BROKEN, "a letter beyond ASCII": "https://w\u00e9b.example", "half a surrogate pair": "a\ud800"}
+
+
+@pytest.mark.parametrize("name", ["a rule", "a preflight", "a listed origin, another method", "no keys, listed"])
+@pytest.mark.parametrize("origin", UNSENDABLE.values(), ids=UNSENDABLE)
+def test_an_origin_that_no_header_line_carries_is_never_echoed(origin: str, name: str) -> None:
+    """No policy lists such an origin; should a decision hold one all the same, no line is broken by it."""
+    facts = DECISIONS[name].facts
+    assert facts is not None
+    with pytest.raises(ValueError, match="an origin that no header line can carry"):
+        Encoder(POLICY).encode(DECISIONS[name]._replace(facts=facts._replace(origin=origin)), DECISION_ID)

@@ -228,6 +228,14 @@ def test_roles_of_the_decision(main: TokenReading, staff: TokenReading, then: tu
     assert decided(POLICY, request, {"main": main, "staff": staff}).roles == then
 
 
+def test_a_role_says_whose_it_is_though_one_token_alone_travels() -> None:
+    """Whether another credential is granted must not change the name by which services know a role."""
+    request = ask("GET https://g-either-token.example/v2/a", origin="https://bare.example")
+    both = {"main": token(roles=["clerk"]), "staff": token(roles=["clerk"])}
+    decision = decided(POLICY, request, both)
+    assert (decision.reason, decision.roles) == (Reason.RULE_ALLOWED, ("staff:clerk",))
+
+
 ON_FAIL = compiled(
     IDENTITY
     + """

@@ -30,6 +30,7 @@ def document(text: str) -> Document:
 
 
 NOTHING = "CX046 the policy is empty; it begins with apiVersion: cors-authz/v1"
+NO_VALUE = "CX046 a value is missing here, a bracket above is not closed, or one closes what none has opened"
 TOO_DEEP = "CX046 nested more than 32 deep; a policy needs far less, so look for brackets that are not closed"
 
 REFUSED: dict[str, tuple[str, list[str]]] = {
@@ -113,6 +114,14 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
                 "quotes"
             )
         ],
+    ),
+    "a list that nothing closes, at the end of the file": (
+        HEAD + "x: [\n",
+        [f"p.yaml:5:1: {NO_VALUE}"],
+    ),
+    "a bracket that closes what none has opened": (
+        HEAD + "x: ]\n",
+        [f"p.yaml:4:4: {NO_VALUE}"],
     ),
     "a quote that is not closed, where it begins": (
         HEAD + "x: 'a\ny: b\n",
