@@ -121,7 +121,7 @@ def test_a_file_that_is_no_socket_is_refused_and_stays(make: Maker, tmp_path: Pa
 
 
 def test_a_folder_that_is_not_there_is_refused(make: Maker, tmp_path: Path) -> None:
-    with pytest.raises(TransportError, match="choose another"):
+    with pytest.raises(TransportError, match="in a folder that is not there"):
         make(backwards, Health(), now_seconds, TransportOptions()).listen(f"unix:{tmp_path}/none/socket")
 
 

@@ -32,7 +32,8 @@ def claim(address: str) -> None:
 
 def in_use(address: str) -> TransportError:
     """Say that an address is not to be had."""
-    return TransportError(f"cannot listen on `{address}`: taken, not an address of this machine, or not allowed")
+    other = "in a folder that is not there" if address.startswith(_UNIX) else "not an address of this machine"
+    return TransportError(f"cannot listen on `{address}`: taken, {other}, or not allowed")
 
 
 def bound(address: str, port: int) -> str:
