@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import re
 import signal
 import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,26 +17,12 @@ from typing import NamedTuple
 import grpc
 import pytest
 
-from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse
+from cors_authz._gen.wire.external_auth_pb2 import CheckResponse
 from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from cors_authz.edge.transport.health import POLICY
 from cors_authz.edge.transport.interface import CHECK_METHOD, HEALTH_CHECK_METHOD
+from tests.serving import POLICY_TEXT, SECONDS, asked, command, ended, environment, signal_another_thread, until
 
-ROOT = Path(__file__).parents[2]
-SECONDS = 20
-POLICY_TEXT = """\
-apiVersion: cors-authz/v1
-kind: PolicyBundle
-metadata: {name: shop, revision: r1}
-originGroups:
-  web: {origins: ["https://shop.example"], trust: high}
-resourceGroups:
-  api:
-    match:
-    - {hosts: [api.example]}
-    allow:
-    - {origins: [web], methods: [POST]}
-"""
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
@@ -65,28 +48,6 @@ class Running(NamedTuple):
         return CheckResponse.FromString(self.call(CHECK_METHOD, raw))
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cors_authz", "serve", *arguments]
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CORS_AUTHZ_")}
-    return {**kept, "PYTHONPATH": str(ROOT)}
-
-
-def ended(*arguments: str) -> tuple[int, str]:
-    """Run a service that cannot start, and give its exit code and what it said."""
-    run = subprocess.run(command(*arguments), env=environment(), capture_output=True, timeout=SECONDS, check=False)
-    return run.returncode, run.stderr.decode()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.02)
-
-
 @contextmanager
 def serving(policy: Path, log: Path, *arguments: str) -> Iterator[Running]:
     options = ("--policy", str(policy), "--listen", "127.0.0.1:0", "--drain-seconds", "0.5", *arguments)
@@ -108,14 +69,6 @@ def policy(tmp_path: Path) -> Path:
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY_TEXT)
     return file
-
-
-def asked(origin: str) -> bytes:
-    http = AttributeContext.HttpRequest(
-        method="POST", scheme="https", host="api.example", path="/", headers={"origin": origin}
-    )
-    request = CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))
-    return request.SerializeToString()
 
 
 def outcome(response: CheckResponse) -> tuple[int, str]:
@@ -154,13 +107,6 @@ def test_a_signal_drains(number: signal.Signals, policy: Path, tmp_path: Path) -
         assert {outcome(answer) for answer in answers} == {(0, "rule_allowed")}
         assert running.process.wait(SECONDS) == 0
         assert "Traceback" not in running.log.read_text()
-
-
-def signal_another_thread(pid: int, number: signal.Signals) -> None:
-    """Send a signal to the last thread of a process, which the kernel may choose where the process was stopped."""
-    last = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
-    assert last != pid
-    assert ctypes.CDLL(None).tgkill(pid, last, number) == 0
 
 
 def test_a_signal_that_another_thread_gets_drains_too(policy: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime as dt
 import http.client
 import os
@@ -12,10 +11,9 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -29,29 +27,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse
+from cors_authz._gen.wire.external_auth_pb2 import CheckResponse
 from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from cors_authz.demo.envoy_process import EnvoyProcess
 from cors_authz.demo.upstream import Upstream
 from cors_authz.edge.transport.health import POLICY
 from cors_authz.edge.transport.interface import CHECK_METHOD, HEALTH_CHECK_METHOD
 from cors_authz.envoy.bootstrap import Address, bootstrap
+from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, ended, environment, signal_another_thread, until
 
-ROOT = Path(__file__).parents[2]
-SECONDS = 30
-POLICY_TEXT = """\
-apiVersion: cors-authz/v1
-kind: PolicyBundle
-metadata: {name: shop, revision: r1}
-originGroups:
-  web: {origins: ["https://shop.example"], contact: web@shop.example, trust: high}
-resourceGroups:
-  api:
-    match:
-    - {hosts: [api.example]}
-    allow:
-    - {origins: [web], methods: [POST]}
-"""
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 ALLOWED = (0, "rule_allowed")
 
@@ -92,14 +76,6 @@ def health(address: str, name: str = "") -> int:
     return int(HealthCheckResponse.FromString(call(address, HEALTH_CHECK_METHOD, message)).status)
 
 
-def asked(origin: str = "https://shop.example") -> bytes:
-    http = AttributeContext.HttpRequest(
-        method="POST", scheme="https", host="api.example", path="/", headers={"origin": origin}
-    )
-    request = CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))
-    return request.SerializeToString()
-
-
 class Decided(NamedTuple):
     """What matters of an answer."""
 
@@ -110,28 +86,6 @@ class Decided(NamedTuple):
 def check(address: str) -> Decided:
     response = CheckResponse.FromString(call(address, CHECK_METHOD, asked()))
     return Decided(response.status.code, response.dynamic_metadata.fields["revision"].string_value)
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cors_authz", "serve", *arguments]
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CORS_AUTHZ_")}
-    return {**kept, "PYTHONPATH": str(ROOT)}
-
-
-def ended(*arguments: str) -> tuple[int, str]:
-    """Run a service that cannot start, and give its exit code and what it said."""
-    run = subprocess.run(command(*arguments), env=environment(), capture_output=True, timeout=SECONDS, check=False)
-    return run.returncode, run.stderr.decode()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
@@ -288,13 +242,6 @@ def test_a_signal_drains_all_workers_and_ends_when_they_ended(
             assert running.process.wait(SECONDS) == 0
         assert not any(is_alive(worker.pid) for worker in running.workers().values())
         assert "Traceback" not in running.log.read_text()
-
-
-def signal_another_thread(pid: int, number: signal.Signals) -> None:
-    """Send a signal to the last thread of a process, which the kernel may choose where the process was stopped."""
-    last = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
-    assert last != pid
-    assert ctypes.CDLL(None).tgkill(pid, last, number) == 0
 
 
 def test_a_signal_that_another_thread_gets_drains_too(policy: Path, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""The service as a process: how tests start it, and what they ask it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 30
+POLICY_TEXT = """\
+apiVersion: cors-authz/v1
+kind: PolicyBundle
+metadata: {name: shop, revision: r1}
+originGroups:
+  web: {origins: ["https://shop.example"], contact: web@shop.example, trust: high}
+resourceGroups:
+  api:
+    match:
+    - {hosts: [api.example]}
+    allow:
+    - {origins: [web], methods: [POST]}
+"""
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cors_authz", "serve", *arguments]
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CORS_AUTHZ_")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def ended(*arguments: str) -> tuple[int, str]:
+    """Run a service that cannot start, and give its exit code and what it said."""
+    run = subprocess.run(command(*arguments), env=environment(), capture_output=True, timeout=SECONDS, check=False)
+    return run.returncode, run.stderr.decode()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)
+
+
+def asked(origin: str = "https://shop.example") -> bytes:
+    http = AttributeContext.HttpRequest(
+        method="POST", scheme="https", host="api.example", path="/", headers={"origin": origin}
+    )
+    request = CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))
+    return request.SerializeToString()
+
+
+def signal_another_thread(pid: int, number: signal.Signals) -> None:
+    """Send a signal to the last thread of a process, which the kernel may choose where the process was stopped."""
+    last = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+    assert last != pid
+    assert ctypes.CDLL(None).tgkill(pid, last, number) == 0
