@@ -17,6 +17,7 @@ from cors_authz.demo.envoy_process import EnvoyError
 from cors_authz.demo.screen import Line, Screen, Tone, decision_line, stay_lines, stop_lines, tour_line
 from cors_authz.demo.stage import Ports, Stage, StageError, open_stage
 from cors_authz.demo.tour import STEPS, Step
+from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.transport.interface import TransportError
 from cors_authz.pdp.decision import Decision
 
@@ -58,8 +59,8 @@ def run_demo(options: DemoOptions) -> int:
         try:
             with open_stage(options.ports, lambda in_force: _report_reload(lines, in_force=in_force)) as stage:
                 return _play(stage, options, screen, lines, ended)
-        except (StageError, EnvoyError, TransportError, OSError, http.client.HTTPException) as error:
-            # Ctrl-C reaches every process of the terminal: an Envoy that is gone by then is no error.
+        except (StageError, EnvoyError, GenerationError, TransportError, OSError, http.client.HTTPException) as error:
+            # Ctrl-C reaches every process of the terminal: an Envoy or a compiler that is gone by then is no error.
             if ended.is_set():
                 return INTERRUPTED
             print(error, file=sys.stderr)
