@@ -167,9 +167,7 @@ class _Compiler:
         by_caller = any(isinstance(guard.condition, PrincipalIn | SourceIn) for guard in _guards_in(group))
         vary, private = shared(tuple(_vary(group, token_headers))), by_caller or bool(token_headers)
         open_read = group.open_read
-        look = self._look(
-            group.star, vary, private, group.corp, group.timing_origins, open_read and open_read.look, group.origin_free
-        )
+        look = self._look(group.star, vary, private, group.corp, group.timing_origins, open_read and open_read.look)
         return replace(group, vary=vary, private=private, look=look)
 
     def _look(self, *traits: Hashable) -> int:
