@@ -257,9 +257,11 @@ class CompletionQueueTransport:
     def _leave(self, grace_seconds: float) -> None:
         if self._ends_at is None:
             self._ends_at = self._now + grace_seconds
-            self._server.shutdown(self._queue, self._shut)
+            # A status that is sent, and before the end begins: core drops a cancelled call's with its connection.
+            leaving = cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.unavailable, LEAVING, _NO_FLAGS)
             for call in self._watchers:
-                call.cancel(cygrpc.StatusCode.unavailable, LEAVING)
+                call.start_server_batch((leaving,), _nothing_more)
+            self._server.shutdown(self._queue, self._shut)
         if self._now >= self._ends_at:
             self._server.cancel_all_calls()
 
