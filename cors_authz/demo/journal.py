@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Final, NamedTuple
 
+from cors_authz.edge.observation import Observation
 from cors_authz.pdp.decision import Decision
 from cors_authz.policy.finding import Place
 
@@ -22,13 +23,13 @@ class Journal:
         self._lock = Lock()
         self._tell: Callable[[Decision, str], None] = lambda _decision, _id: None
 
-    def record(self, decision: Decision, decision_id: str, _seconds: float) -> None:
+    def record(self, seen: Observation) -> None:
         """Remember a decision, and tell the listener of it."""
         with self._lock:
-            self._decisions[decision_id] = decision
+            self._decisions[seen.decision_id] = seen.decision
             if len(self._decisions) > MAX_ENTRIES:
                 self._decisions.popitem(last=False)
-        self._tell(decision, decision_id)
+        self._tell(seen.decision, seen.decision_id)
 
     def listen(self, tell: Callable[[Decision, str], None]) -> None:
         """From now on, tell someone each decision and its id, in the thread that decided."""

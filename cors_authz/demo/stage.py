@@ -21,7 +21,7 @@ from cors_authz.edge.clock import monotonic_seconds, new_decision_id, now_second
 from cors_authz.edge.generations import Generations
 from cors_authz.edge.jwks import KeysError, KeySources
 from cors_authz.edge.policy_store import PolicyStore
-from cors_authz.edge.service import CheckService
+from cors_authz.edge.service import CheckService, Watch
 from cors_authz.edge.transport.choose import open_transport
 from cors_authz.edge.transport.health import Health
 from cors_authz.edge.transport.interface import TransportOptions
@@ -136,7 +136,8 @@ def _service(policy: Path, port: int, journal: Journal, on_reload: Callable[[boo
         running.callback(generations.stop)
         generations.first()
         generations.start()
-        service = CheckService(lambda: store.active, now_seconds, timer_seconds, new_decision_id, journal.record)
+        watch = Watch(observe=journal.record)
+        service = CheckService(lambda: store.active, now_seconds, timer_seconds, new_decision_id, watch)
         transport = open_transport(service.check, Health(), now_seconds, TransportOptions())
         address = transport.listen(f"{_LOOPBACK}:{port}")
         # Envoy, its only client, has ended by then: there is nobody to give notice to.

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from cors_authz.edge.audit import AuditLog, line_of
 from cors_authz.edge.counters import Counters
-from cors_authz.pdp.decision import Decision
-
-Observe = Callable[[Decision, str, float], None]
-"""Is told a decision, its id, and the seconds that it took."""
+from cors_authz.edge.observation import Observation, Observe
 
 
 def recorder(counters: Counters, audit: AuditLog | None) -> Observe:
@@ -21,11 +16,11 @@ def recorder(counters: Counters, audit: AuditLog | None) -> Observe:
     """
     count = counters.count
     if audit is None:
-        return lambda decision, _decision_id, seconds: count(decision, seconds)
+        return lambda seen: count(seen.decision, seen.seconds)
     append = audit.append
 
-    def record(decision: Decision, decision_id: str, seconds: float) -> None:
-        count(decision, seconds)
-        append(line_of(decision, decision_id, seconds))
+    def record(seen: Observation) -> None:
+        count(seen.decision, seen.seconds)
+        append(line_of(seen.decision, seen.decision_id, seen.seconds))
 
     return record

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
+from cors_authz.edge.observation import NotRecordedError, Observation, Observe, Parent
 from cors_authz.edge.policy_store import ActivePolicy
 from cors_authz.edge.transport.interface import Metadata
 from cors_authz.envoy.decode import decode
@@ -17,6 +19,25 @@ from cors_authz.pdp.readings import Readings, TokenReading
 _log = logging.getLogger(__name__)
 
 
+def no_parent(_metadata: Metadata) -> Parent | None:
+    """Find no span that a check belongs to."""
+    return None
+
+
+def unobserved(_seen: Observation) -> None:
+    """Tell nobody."""
+
+
+class Watch(NamedTuple):
+    """Who is told of each check, and how the span is found in a call's metadata that a check belongs to.
+
+    What `observe` raises is logged and undoes no decision, but for `NotRecordedError`: that one refuses.
+    """
+
+    parent_of: Callable[[Metadata], Parent | None] = no_parent
+    observe: Observe = unobserved
+
+
 class CheckService:
     """Answers `envoy.service.auth.v3.Authorization/Check`, whatever the transport.
 
@@ -25,8 +46,7 @@ class CheckService:
         clock: gives the time in seconds since the epoch.
         timer: gives seconds from an arbitrary beginning.
         new_id: draws the id of a decision, 32 characters of `[0-9a-f]`; must not raise.
-        observe: is told each decision, its id and the seconds that it took, once the answer is made; what it raises is
-            logged and goes no further.
+        watch: who is told of each check.
     """
 
     def __init__(
@@ -35,41 +55,57 @@ class CheckService:
         clock: Callable[[], float],
         timer: Callable[[], float],
         new_id: Callable[[], str],
-        observe: Callable[[Decision, str, float], None],
+        watch: Watch,
     ) -> None:
         self._active = active
         self._clock = clock
         self._timer = timer
         self._new_id = new_id
-        self._observe = observe
+        self._parent_of, self._observe = watch
         self._faults = Encoder(None)
 
-    def check(self, raw: bytes, _metadata: Metadata) -> bytes:
+    def check(self, raw: bytes, metadata: Metadata) -> bytes:
         """Answer one CheckRequest. Never raises: a fault of ours is an answer that refuses."""
-        began, now = self._timer(), 0.0
+        laps, now = [self._timer()], 0.0
         decision_id = self._new_id()
         try:
             now = self._clock()
             active = self._active()
-            decision = _decide(active, raw, now)
+            decision = self._decide(active, raw, now, laps)
             answer = active.encoder.encode(decision, decision_id)
         except Exception:  # noqa: BLE001 - no exception may become an allow
             _log.exception("decision %s failed", decision_id)
-            decision = refuse_unread(Reason.INTERNAL_ERROR, now)
-            answer = self._faults.encode(decision, decision_id)
+            decision, answer = self._refuse(Reason.INTERNAL_ERROR, now, decision_id)
+        laps.append(self._timer())
         try:
-            self._observe(decision, decision_id, self._timer() - began)
+            self._observe(Observation(decision, decision_id, laps, self._parent_of(metadata)))
+        except NotRecordedError:
+            return self._refuse(Reason.AUDIT_UNAVAILABLE, now, decision_id).answer
         except Exception:  # noqa: BLE001 - a record that fails does not undo a decision
             _log.exception("decision %s was made, and could not be recorded", decision_id)
         return answer
 
+    def _decide(self, active: ActivePolicy, raw: bytes, now: float, laps: list[float]) -> Decision:
+        timer = self._timer
+        request = decode(raw, active.policy.surroundings)
+        laps.append(timer())
+        if request is None:
+            return refuse_unread(Reason.REQUEST_MALFORMED, now)
+        facts = match(request, active.policy)
+        laps.append(timer())
+        tokens: dict[str, TokenReading] = {}
+        for name in facts.needs.providers:
+            tokens[name] = active.tokens.read(name, request.headers, request.metadata, now)
+        laps.append(timer())
+        decision = decide(facts, Readings(now, tokens))
+        laps.append(timer())
+        return decision
 
-def _decide(active: ActivePolicy, raw: bytes, now: float) -> Decision:
-    request = decode(raw, active.policy.surroundings)
-    if request is None:
-        return refuse_unread(Reason.REQUEST_MALFORMED, now)
-    facts = match(request, active.policy)
-    tokens: dict[str, TokenReading] = {}
-    for name in facts.needs.providers:
-        tokens[name] = active.tokens.read(name, request.headers, request.metadata, now)
-    return decide(facts, Readings(now, tokens))
+    def _refuse(self, reason: Reason, now: float, decision_id: str) -> _Refusal:
+        decision = refuse_unread(reason, now)
+        return _Refusal(decision, self._faults.encode(decision, decision_id))
+
+
+class _Refusal(NamedTuple):
+    decision: Decision
+    answer: bytes

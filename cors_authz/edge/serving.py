@@ -13,7 +13,7 @@ from cors_authz.edge.counters import Counters
 from cors_authz.edge.jwks import HttpsFetch, KeySources
 from cors_authz.edge.policy_store import PolicyStore
 from cors_authz.edge.record import recorder
-from cors_authz.edge.service import CheckService
+from cors_authz.edge.service import CheckService, Watch
 from cors_authz.edge.settings import NO_AUDIT, Settings, SettingsError
 from cors_authz.edge.transport.choose import open_transport
 from cors_authz.edge.transport.health import POLICY, Health
@@ -34,8 +34,8 @@ class Serving:
         self._health = Health()
         self._listens = False
         self._audit = _open_audit(settings.audit)
-        observe = recorder(Counters(), self._audit)
-        service = CheckService(lambda: self.store.active, now_seconds, timer_seconds, new_decision_id, observe)
+        watch = Watch(observe=recorder(Counters(), self._audit))
+        service = CheckService(lambda: self.store.active, now_seconds, timer_seconds, new_decision_id, watch)
         self._transport = open_transport(service.check, self._health, now_seconds, settings.transport)
 
     def listen(self, address: str) -> str:

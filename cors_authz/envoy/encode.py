@@ -24,6 +24,7 @@ from cors_authz.pdp.response import (
     Header,
     caller_part,
     constant_part,
+    delivery,
     echoed_origin,
     request_part,
     told_caller,
@@ -51,6 +52,7 @@ _OK_TO_CLIENT: Final = 6
 _PREFLIGHT: Final = Kind.PREFLIGHT
 
 _GRANTED: Final = frozenset({GOES_ON, NO_CONTENT})
+_CONSTANT_ORIGINS: Final = frozenset({"", "*"})
 
 _MAX_CONSTANTS: Final = 131_072
 _MAX_CACHED_VALUE: Final = 256
@@ -64,11 +66,13 @@ _Key: TypeAlias = Reason | tuple[Reason, bool, int, int, bool] | tuple[Reason, b
 class _Constant(NamedTuple):
     """What decisions of one key have in common: their answer, cut where the id stands, and what is spliced on.
 
-    `echo` is the envelope in which the origin is told, 0 where it is not.
+    `echo` is the envelope in which the origin is told, 0 where it is not; `awaits_origin` says that the client should
+    get it, which holds in shadow too.
     """
 
     pieces: tuple[bytes, ...]
     echo: int
+    awaits_origin: bool
     tells_origin_group: bool
     tells_caller: bool
 
@@ -92,7 +96,9 @@ class Encoder:
         Raises: ValueError for a header that would break out of its line.
         """
         key = _key_of(decision)
-        pieces, echo, tells_origin_group, tells_caller = self._constants.get(key) or self._remember(key, decision)
+        pieces, echo, awaits_origin, tells_origin_group, tells_caller = self._constants.get(key) or self._remember(
+            key, decision
+        )
         answer = [decision_id.encode("ascii").join(pieces)]
         facts = decision.facts
         if facts is None:
@@ -100,6 +106,8 @@ class Encoder:
         answer.append(self._named(facts.group, facts.rule))
         if echo:
             answer.append(_echo(echo, facts.origin))
+        if awaits_origin:
+            answer.append(_AWAITED_ORIGIN.with_text(facts.origin))
         if tells_origin_group and facts.standing:
             answer.append(_ORIGIN_GROUP.with_text(facts.standing.membership.group))
         if tells_caller:
@@ -114,6 +122,7 @@ class Encoder:
         constant = self._constants[key] = _Constant(
             tuple(_constant(decision, self._revision).split(DECISION_ID.encode("ascii"))),
             _envelope(decision) if echoed_origin(decision) else 0,
+            delivery(decision).allow_origin not in _CONSTANT_ORIGINS,
             bool(told_origin_group(decision)),
             told_caller(decision) is not NOBODY,
         )
@@ -219,7 +228,14 @@ def _dynamic_metadata(decision: Decision, revision: str) -> bytes:
         "revision": revision,
     }
     shadow = _struct_field("shadow", varint_field(4, 1)) if decision.shadow else b""
-    return b"".join((*(_text_field(name, text) for name, text in texts.items()), shadow))
+    return b"".join((*(_text_field(name, text) for name, text in texts.items()), shadow, _awaited(decision)))
+
+
+def _awaited(decision: Decision) -> bytes:
+    awaited = delivery(decision)._asdict()
+    if awaited["allow_origin"] not in _CONSTANT_ORIGINS:
+        del awaited["allow_origin"]
+    return b"".join(_text_field(name, text) for name, text in awaited.items() if text)
 
 
 def _names_part(group: str, rule: str) -> bytes:
@@ -266,4 +282,5 @@ _ECHOES: Final = {
 _ORIGIN_GROUP: Final = Spliced(
     lambda name: delimited(_OK_RESPONSE, _header_option(_OK_TO_UPSTREAM, Header(GROUP_HEADER, name)))
 )
+_AWAITED_ORIGIN: Final = Spliced(lambda origin: delimited(_DYNAMIC_METADATA, _text_field("allow_origin", origin)))
 _NO_NAMES: Final = _names_part("", "")

@@ -73,8 +73,14 @@ class Reason(Enum):
     # 503
     POLICY_UNAVAILABLE = "policy_unavailable"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
     INTERNAL_ERROR = "internal_error"
 
+
+FAULTS = frozenset(
+    {Reason.POLICY_UNAVAILABLE, Reason.KEYS_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE, Reason.INTERNAL_ERROR}
+)
+"""Reasons that are our own fault and never the request's."""
 
 _STATUS = {
     **dict.fromkeys((Reason.PATH_AMBIGUOUS, Reason.REQUEST_MALFORMED, Reason.METHOD_OVERRIDE_FORBIDDEN), 400),
@@ -83,11 +89,8 @@ _STATUS = {
     Reason.VERSION_RETIRED: 410,
     Reason.CONTENT_TYPE_NOT_ALLOWED: 415,
     Reason.HOST_UNKNOWN: 421,
-    **dict.fromkeys((Reason.POLICY_UNAVAILABLE, Reason.KEYS_UNAVAILABLE, Reason.INTERNAL_ERROR), 503),
+    **dict.fromkeys(FAULTS, 503),
 }
-
-FAULTS = frozenset({Reason.POLICY_UNAVAILABLE, Reason.KEYS_UNAVAILABLE, Reason.INTERNAL_ERROR})
-"""Reasons that are our own fault and never the request's."""
 
 GOES_ON = 0
 """The status of a request that goes on: it has no answer of ours."""

@@ -66,6 +66,7 @@ WORDS: Final = {
     Reason.HOST_UNKNOWN: Words("no resource group lists this host", "call the host by the name that is published"),
     Reason.POLICY_UNAVAILABLE: Words("no policy is loaded", "try again shortly"),
     Reason.KEYS_UNAVAILABLE: Words("the keys of the issuer cannot be had", "try again shortly"),
+    Reason.AUDIT_UNAVAILABLE: Words("the decision cannot be recorded", "try again shortly"),
     Reason.INTERNAL_ERROR: Words("the decision failed", "try again shortly"),
 }
 

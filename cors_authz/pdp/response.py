@@ -114,6 +114,30 @@ def told_origin_group(decision: Decision) -> str:
     return facts.standing.membership.group
 
 
+class Delivery(NamedTuple):
+    """What the client of an answer should get, for whoever compares it with what arrived. Empty is none.
+
+    `vary` holds the names that its `Vary` must have; whoever answers may add others.
+    """
+
+    allow_origin: str
+    allow_credentials: str
+    expose_headers: str
+    vary: str
+
+
+def delivery(decision: Decision) -> Delivery:
+    """Give what the client should get; in shadow, what it would get if the decision were applied."""
+    applied = decision._replace(shadow=False)
+    told = {header.name: header.value for header in constant_part(applied).to_client}
+    return Delivery(
+        echoed_origin(applied) or told.get(ALLOW_ORIGIN, ""),
+        told.get("access-control-allow-credentials", ""),
+        told.get("access-control-expose-headers", ""),
+        told.get("vary", ""),
+    )
+
+
 class Caller(NamedTuple):
     """The facts of the caller that services need not find out again, each empty where there is none."""
 

@@ -12,7 +12,7 @@ import pytest
 from cors_authz.demo.upstream import Seen, Upstream
 from cors_authz.edge.jwks import KeysError, KeySource, KeySources
 from cors_authz.edge.policy_store import ActivePolicy
-from cors_authz.edge.service import CheckService
+from cors_authz.edge.service import CheckService, Watch
 from cors_authz.edge.tokens import TokenReader
 from cors_authz.envoy.bootstrap import Config
 from cors_authz.envoy.encode import Encoder
@@ -107,7 +107,7 @@ EVIL = ("origin", "https://evil.example")
 def _service() -> Callable[[bytes], bytes]:
     policy = load_policy((Source("policy.yaml", POLICY.encode()),), "prod").policy
     active = ActivePolicy(policy, Encoder(policy), TokenReader(policy.providers, _no_keys(policy)))
-    service = CheckService(lambda: active, lambda: NOW, lambda: 0.0, lambda: DECISION_ID, lambda *_: None)
+    service = CheckService(lambda: active, lambda: NOW, lambda: 0.0, lambda: DECISION_ID, Watch())
     return lambda raw: service.check(raw, ())
 
 

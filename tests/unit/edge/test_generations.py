@@ -24,7 +24,7 @@ from cors_authz.edge.generations import Generations
 from cors_authz.edge.jwks import KeySources
 from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.policy_store import PolicyStore
-from cors_authz.edge.service import CheckService
+from cors_authz.edge.service import CheckService, Watch
 from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
 
 NOTICED_SECONDS = 5.0
@@ -571,7 +571,7 @@ def check(service: CheckService, origin: str) -> CheckResponse:
 
 def test_each_check_during_reloads_is_answered_under_one_revision(policy: Path) -> None:
     store, generations = wired(policy)
-    service = CheckService(lambda: store.active, lambda: 0.0, lambda: 0.0, lambda: "0" * 32, lambda *_: None)
+    service = CheckService(lambda: store.active, lambda: 0.0, lambda: 0.0, lambda: "0" * 32, Watch())
     done, torn, seen = threading.Event(), list[str](), set[str]()
 
     def ask() -> None:

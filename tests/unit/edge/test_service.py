@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 
 from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest, CheckResponse, HeaderValue
 from cors_authz.edge.jwks import KeyRing, KeySource
+from cors_authz.edge.observation import STAGES, NotRecordedError, Observation, Parent, SpanIds
 from cors_authz.edge.policy_store import ActivePolicy
-from cors_authz.edge.service import CheckService
+from cors_authz.edge.service import CheckService, Watch
 from cors_authz.edge.tokens import TokenReader
 from cors_authz.envoy.encode import Encoder
-from cors_authz.pdp.decision import Decision, Reason
+from cors_authz.pdp.decide import refuse_unread
+from cors_authz.pdp.decision import Reason
 from tests.deciding import DECISION_ID, NOW, compiled
 
 POLICY = """
@@ -64,10 +67,10 @@ def broken(*_args: object) -> Any:  # noqa: ANN401 - it returns nothing at all
 def service(
     policy: Callable[[], ActivePolicy] = active,
     clock: Callable[[], float] = lambda: NOW,
-    observe: Callable[[Decision, str, float], None] = lambda *_: None,
+    watch: Watch = Watch(),  # noqa: B008 - a value
 ) -> CheckService:
-    times = iter((5.0, 5.25))
-    return CheckService(policy, clock, lambda: next(times), lambda: DECISION_ID, observe)
+    times = count(5.0, 0.25)
+    return CheckService(policy, clock, lambda: next(times), lambda: DECISION_ID, watch)
 
 
 def asked(host: str = "api.shop.example", method: str = "GET", path: str = "/", **headers: str) -> bytes:
@@ -223,14 +226,40 @@ def test_a_fault_inside_never_allows(faulty: Callable[[], CheckService], caplog:
 
 
 def test_a_fault_is_observed_as_what_was_answered() -> None:
-    seen: list[tuple[Reason, str, float]] = []
-    answer(asked(), service(policy=broken, observe=lambda decision, *rest: seen.append((decision.reason, *rest))))
-    assert seen == [(Reason.INTERNAL_ERROR, DECISION_ID, 0.25)]
+    seen: list[Observation] = []
+    answer(asked(), service(policy=broken, watch=Watch(observe=seen.append)))
+    assert seen == [Observation(refuse_unread(Reason.INTERNAL_ERROR, NOW), DECISION_ID, [5.0, 5.25])]
+
+
+def test_a_check_is_observed_with_its_stages_and_the_span_that_it_belongs_to() -> None:
+    seen: list[Observation] = []
+    metadata: tuple[tuple[str, str | bytes], ...] = (("traceparent", "x"),)
+    parent = Parent(SpanIds("1" * 32, "2" * 16), is_sampled=True)
+    parents = {metadata: parent}
+    to = service(watch=Watch(lambda found: parents[tuple(found)], seen.append))
+    to.check(asked(origin=WEB), metadata)
+    [observation] = seen
+    assert observation.decision.reason is Reason.RULE_ALLOWED
+    assert observation[1:] == (DECISION_ID, [5.0, 5.25, 5.5, 5.75, 6.0, 6.25], parent)
+    assert (observation.seconds, len(observation.laps)) == (1.25, len(STAGES) + 1)
+
+
+def test_what_must_be_recorded_and_cannot_be_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    def observe(_seen: Observation) -> None:
+        raise NotRecordedError
+
+    response = answer(asked(origin=WEB), service(watch=Watch(observe=observe)))
+    assert (response.status.code, reason(response)) == (UNAVAILABLE, "audit_unavailable")
+    assert response.WhichOneof("http_response") == "error_response"
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(("origin", "code"), [(WEB, OK), ("https://evil.example\0", 7)])
-def test_an_observer_that_fails_changes_no_answer(origin: str, code: int, caplog: pytest.LogCaptureFixture) -> None:
-    response = answer(asked(origin=origin), service(observe=broken))
+@pytest.mark.parametrize("watch", [Watch(observe=broken), Watch(parent_of=broken)], ids=["observe", "parent_of"])
+def test_an_observer_that_fails_changes_no_answer(
+    watch: Watch, origin: str, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = answer(asked(origin=origin), service(watch=watch))
     assert response == answer(asked(origin=origin))
     assert response.status.code == code
     assert f"decision {DECISION_ID} was made, and could not be recorded" in caplog.text

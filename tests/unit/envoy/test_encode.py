@@ -113,7 +113,8 @@ def test_an_encoder_that_remembers_says_the_same() -> None:
     for decision in (*DECISIONS.values(), *reversed(DECISIONS.values())):
         response = CheckResponse.FromString(encoder.encode(decision, DECISION_ID[::-1]))
         assert answer_on(response) == whole(decision, DECISION_ID[::-1])
-        assert MessageToDict(response.dynamic_metadata)["decision_id"] == DECISION_ID[::-1]
+        alone = MessageToDict(wire(POLICY, decision).dynamic_metadata)
+        assert MessageToDict(response.dynamic_metadata) == {**alone, "decision_id": DECISION_ID[::-1]}
 
 
 class Case(NamedTuple):
@@ -202,7 +203,45 @@ METADATA = {
 @pytest.mark.parametrize(("name", "then"), METADATA.items(), ids=METADATA)
 def test_dynamic_metadata(name: str, then: dict[str, object]) -> None:
     said = MessageToDict(wire(POLICY, DECISIONS[name]).dynamic_metadata)
-    assert said == {"decision_id": DECISION_ID, "revision": "r1", **then}
+    assert {key: said[key] for key in said.keys() - AWAITED} == {"decision_id": DECISION_ID, "revision": "r1", **then}
+
+
+AWAITED = {"allow_origin", "allow_credentials", "expose_headers", "vary"}
+PREFLIGHT_NAMES = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+BROWSER_NAMES = "Origin, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest"
+AWAITED_IN = {
+    "a rule": {"allow_origin": WEB, "allow_credentials": "true", "vary": BROWSER_NAMES},
+    "another rule": {"allow_origin": "https://shop.example", "expose_headers": "etag", "vary": BROWSER_NAMES},
+    "an unlisted read": {"vary": BROWSER_NAMES},
+    "an unlisted write": {"vary": BROWSER_NAMES},
+    "a listed origin, another method": {"allow_origin": WEB, "allow_credentials": "true", "vary": BROWSER_NAMES},
+    "a preflight": {"allow_origin": WEB, "allow_credentials": "true", "vary": PREFLIGHT_NAMES},
+    "a refused preflight": {"vary": PREFLIGHT_NAMES},
+    "an open group": {"allow_origin": "*", "expose_headers": "etag"},
+    "shadow": {"allow_origin": WEB, "vary": BROWSER_NAMES},
+    "shadow of a refusal": {"vary": BROWSER_NAMES},
+    "no keys": {"vary": BROWSER_NAMES + ", Authorization"},
+    "a fault": {"vary": "Origin"},
+}
+
+
+@pytest.mark.parametrize(("name", "then"), AWAITED_IN.items(), ids=AWAITED_IN)
+def test_dynamic_metadata_says_what_the_client_should_get(name: str, then: dict[str, str]) -> None:
+    said = MessageToDict(wire(POLICY, DECISIONS[name]).dynamic_metadata)
+    assert {key: said[key] for key in said.keys() & AWAITED} == then
+
+
+@pytest.mark.parametrize("decision", DECISIONS.values(), ids=DECISIONS)
+def test_what_the_client_should_get_is_what_it_is_sent_where_the_decision_applies(decision: Decision) -> None:
+    applied = {header.name: header.value for header in whole(decision._replace(shadow=False), DECISION_ID).to_client}
+    said = MessageToDict(wire(POLICY, decision).dynamic_metadata)
+    sent = {
+        "allow_origin": applied.get("access-control-allow-origin"),
+        "allow_credentials": applied.get("access-control-allow-credentials"),
+        "expose_headers": applied.get("access-control-expose-headers"),
+        "vary": applied.get("vary"),
+    }
+    assert {key: said[key] for key in said.keys() & AWAITED} == {key: value for key, value in sent.items() if value}
 
 
 def test_without_a_policy_there_is_no_revision() -> None:

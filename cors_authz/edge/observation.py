@@ -1,0 +1,55 @@
+"""What those who watch are told of one check: counters, the audit trail, traces, the ledger of origins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from cors_authz.pdp.decision import Decision
+
+STAGES: Final = ("decode", "match", "tokens", "decide", "encode")
+"""What is done for each check, in this order."""
+
+
+class SpanIds(NamedTuple):
+    """A span by its ids, in lower-case hexadecimal: 32 characters of its trace, 16 of its own."""
+
+    trace_id: str
+    span_id: str
+
+
+class Parent(NamedTuple):
+    """The span of Envoy's own Check call, as the call's metadata names it.
+
+    `state` is what `tracestate` carries. Spec: https://www.w3.org/TR/trace-context/.
+    """
+
+    ids: SpanIds
+    is_sampled: bool
+    state: str = ""
+
+
+class Observation(NamedTuple):
+    """One check that was answered.
+
+    `laps` are readings of one timer in seconds: at the beginning, then at the end of each of `STAGES` that was
+    finished. A fault leaves some out; the last one is always when the answer was there.
+    """
+
+    decision: Decision
+    decision_id: str
+    laps: Sequence[float]
+    parent: Parent | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the check took."""
+        return self.laps[-1] - self.laps[0]
+
+
+Observe: TypeAlias = Callable[[Observation], None]
+"""Is told each check once its answer is made; may raise `NotRecordedError`."""
+
+
+class NotRecordedError(Exception):
+    """The decision must be recorded before it holds, and cannot be."""
