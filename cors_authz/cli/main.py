@@ -10,11 +10,16 @@ import click
 from cors_authz import __version__
 
 _VERBS: Final = {
+    "access-log": "compare what clients got with what was decided",
+    "audit": "the files of the audit trail, verified and read",
     "check": "parse and lint a policy",
     "demo": "a tour through a real Envoy on this machine",
     "explain": "the answer to one request, and every step that leads to it",
+    "export": "configuration for those who stand around the service",
     "fmt": "write a policy in the one way",
     "inspect": "what follows from a policy before any request is made",
+    "observe": "decisions and traces live on this terminal",
+    "origins": "who asks: how often, who never does, and who is not listed",
     "schema": "the JSON Schema of a policy, for editors",
     "serve": "answer Envoy's checks",
 }
@@ -31,7 +36,8 @@ class _Verbs(click.Group):
         del ctx
         if cmd_name not in _VERBS:
             return None
-        command = getattr(import_module(f"cors_authz.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"cors_authz.cli.{name}"), name)
         assert isinstance(command, click.Command)  # noqa: S101 - for the type checker: every verb is one
         return command
 
@@ -47,5 +53,5 @@ class _Verbs(click.Group):
 def cli() -> None:
     """One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
 
-    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 a file would change.
+    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift, 7 a broken audit trail.
     """

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from cors_authz.cli.policy_option import environment_option, policy_option, refuse
+from cors_authz.cli.watch_options import watch_options, watched
 from cors_authz.edge.cores import usable_cores
 from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.logs import log_to_stderr
 from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.run import run
-from cors_authz.edge.settings import MAX_WORKERS, NO_AUDIT, Settings, SettingsError, tls_of
+from cors_authz.edge.settings import MAX_WORKERS, Settings, tls_of
+from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import Bounds, TransportChoice, TransportError, TransportOptions
 from cors_authz.edge.workers.supervisor import WorkersError
 from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
@@ -90,15 +92,7 @@ class _Workers(click.ParamType[int]):
     show_envvar=True,
     help="GRPC_EXPERIMENTS of the serving processes; by default what is fastest on their cores.",
 )
-@click.option(
-    "--audit",
-    metavar="PATH|-|off",
-    default=NO_AUDIT,
-    show_default=True,
-    envvar="CORS_AUTHZ_AUDIT",
-    show_envvar=True,
-    help="Where each decision is written as a line of JSON; - is standard output.",
-)
+@watch_options
 @click.option(
     "--drain-seconds",
     type=click.FloatRange(0, 300),
@@ -152,4 +146,5 @@ def _settings(how: dict[str, Any]) -> Settings:
         tls=tls_of(how.pop("tls_cert"), how.pop("tls_key"), how.pop("tls_client_ca")),
         bounds=Bounds(concurrent=how.pop("max_concurrent")),
     )
-    return Settings(policy=how.pop("policy_path"), transport=transport, **how)
+    audit, metrics = watched(how)
+    return Settings(policy=how.pop("policy_path"), transport=transport, audit=audit, metrics=metrics, **how)

@@ -17,6 +17,7 @@ from cors_authz.demo.envoy_process import EnvoyError
 from cors_authz.demo.screen import Line, Screen, Tone, decision_line, stay_lines, stop_lines, tour_line
 from cors_authz.demo.stage import Ports, Stage, StageError, open_stage
 from cors_authz.demo.tour import STEPS, Step
+from cors_authz.edge.ending import SIGNALS
 from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.transport.interface import TransportError
 from cors_authz.pdp.decision import Decision
@@ -55,7 +56,7 @@ def run_demo(options: DemoOptions) -> int:
     """
     screen = Screen(sys.stdout, colour=options.colour)
     lines: _Lines = SimpleQueue()
-    with _ended_by_signal() as ended:
+    with ended_by_signal() as ended:
         try:
             with open_stage(options.ports, lambda in_force: _report_reload(lines, in_force=in_force)) as stage:
                 return _play(stage, options, screen, lines, ended)
@@ -68,14 +69,14 @@ def run_demo(options: DemoOptions) -> int:
 
 
 @contextmanager
-def _ended_by_signal() -> Iterator[Event]:
-    """Set an event on SIGINT and SIGTERM, and raise nothing: an exception could come in the middle of an ending."""
+def ended_by_signal() -> Iterator[Event]:
+    """Set an event on each signal that ends us, and raise nothing: an exception could come in the middle of an end."""
     ended = Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         ended.set()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, end) for number in SIGNALS}
     try:
         yield ended
     finally:

@@ -154,7 +154,7 @@ class Screen:
     def __init__(self, out: TextIO, *, colour: bool) -> None:
         from rich.console import Console
 
-        self._console = Console(
+        self.console = Console(
             file=out, highlight=False, markup=False, emoji=False, color_system="auto" if colour else None
         )
 
@@ -164,7 +164,7 @@ class Screen:
 
         for line in lines:
             for text in self._broken(line):
-                self._console.print(Text(" " * line.indent + text, line.tone.value), soft_wrap=True)
+                self.console.print(Text(" " * line.indent + text, line.tone.value), soft_wrap=True)
 
     def _broken(self, line: Line) -> Iterable[str]:
-        return wrap(line.text, self._console.width - line.indent) if line.breaks else (line.text,)
+        return wrap(line.text, self.console.width - line.indent) if line.breaks else (line.text,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -17,6 +17,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 from joserfc.util import base64_to_int
 
+from cors_authz.edge.clock import now_seconds
+from cors_authz.edge.metrics.catalogue import JWKS_FAILURES, JWKS_FETCHED
+from cors_authz.edge.metrics.sample import Sample
 from cors_authz.policy.compiled import Provider
 
 MAX_SET_BYTES: Final = 1 << 20
@@ -261,6 +264,8 @@ class KeySource:
         self.about = about
         self.last_error = ""
         """Why the last attempt failed; empty if it did not."""
+        self.failures = 0
+        """How many attempts failed."""
         self._algorithms = algorithms
         self._load = load
         self._schedule = schedule
@@ -280,6 +285,11 @@ class KeySource:
         """
         held = self._held
         return held.ring if held is not None and self._clock() - held.at < KEEP_SECONDS else None
+
+    def age_seconds(self) -> float | None:
+        """Say how long ago the keys were last read; None if they never were."""
+        held = self._held
+        return None if held is None else self._clock() - held.at
 
     def ask(self) -> None:
         """Ask for a refresh because a token names an unknown key; at most one per `soonest_seconds` comes of it."""
@@ -350,6 +360,7 @@ class KeySource:
             left = "there are none to serve with" if self.current() is None else "the last good ones serve on"
             _logger.warning("keys of `%s`: %s; %s", self.about, error, left)
         self.last_error = error
+        self.failures += 1
 
 
 class KeySources:
@@ -358,11 +369,16 @@ class KeySources:
     Args:
         fetch: gets the body at a URL; raises KeysError.
         clock: seconds that never go back.
+        now: gives the time in seconds since the epoch, to tell others when keys were read.
     """
 
-    def __init__(self, fetch: Callable[[str], bytes], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, fetch: Callable[[str], bytes], clock: Callable[[], float], now: Callable[[], float] = now_seconds
+    ) -> None:
         self._fetch = fetch
         self._clock = clock
+        self._now = now
+        self._in_force: dict[str, _Origin] = {}
         self._sources: dict[_Origin, KeySource] = {}
         self._lock = Lock()
 
@@ -376,14 +392,25 @@ class KeySources:
 
     def keep_only(self, providers: Iterable[Provider]) -> None:
         """Stop the sources that none of the providers uses; to be called once the older policy is out of use."""
-        wanted = set(_origins(providers).values())
+        origins = _origins(providers)
+        wanted = set(origins.values())
         with self._lock:
+            self._in_force = origins
             for origin in [origin for origin in self._sources if origin not in wanted]:
                 self._sources.pop(origin).stop()
 
     def stop(self) -> None:
         """Stop all sources."""
         self.keep_only(())
+
+    def samples(self) -> Iterator[Sample]:
+        """Read when the keys of each provider in force were read, and how often that failed; a `Source`."""
+        with self._lock:
+            sources = {name: self._sources[origin] for name, origin in self._in_force.items()}
+        for name, source in sources.items():
+            age_seconds = source.age_seconds()
+            yield Sample(JWKS_FETCHED, (name,), 0.0 if age_seconds is None else self._now() - age_seconds)
+            yield Sample(JWKS_FAILURES, (name,), source.failures)
 
     def _source(self, origin: _Origin) -> KeySource:
         if origin not in self._sources:

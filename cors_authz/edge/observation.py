@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from cors_authz.pdp.decision import Decision
+from cors_authz.pdp.readings import TokenReading
 
 STAGES: Final = ("decode", "match", "tokens", "decide", "encode")
 """What is done for each check, in this order."""
+MEASURED_OF: Final = 32
+"""Of so many checks, the stages of one are measured: a timer that all of them read would cost each a hundredth."""
+NO_TOKENS: Final[Mapping[str, TokenReading]] = MappingProxyType({})
 
 
 class SpanIds(NamedTuple):
@@ -32,14 +37,16 @@ class Parent(NamedTuple):
 class Observation(NamedTuple):
     """One check that was answered.
 
-    `laps` are readings of one timer in seconds: at the beginning, then at the end of each of `STAGES` that was
-    finished. A fault leaves some out; the last one is always when the answer was there.
+    `laps` are readings of one timer in seconds: at the beginning and when the answer was there. Of one check in
+    `MEASURED_OF`, there is one between for the end of each of `STAGES` but the last; a fault leaves some out. `tokens`
+    are those that were read, by the name of their provider.
     """
 
     decision: Decision
     decision_id: str
     laps: Sequence[float]
     parent: Parent | None = None
+    tokens: Mapping[str, TokenReading] = NO_TOKENS
 
     @property
     def seconds(self) -> float:

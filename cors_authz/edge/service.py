@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import cycle
 from typing import NamedTuple
 
-from cors_authz.edge.observation import NotRecordedError, Observation, Observe, Parent
+from cors_authz.edge.observation import MEASURED_OF, NO_TOKENS, NotRecordedError, Observation, Observe, Parent
 from cors_authz.edge.policy_store import ActivePolicy
 from cors_authz.edge.transport.interface import Metadata
 from cors_authz.envoy.decode import decode
@@ -63,43 +64,50 @@ class CheckService:
         self._new_id = new_id
         self._parent_of, self._observe = watch
         self._faults = Encoder(None)
+        self._is_measured = cycle([True] + [False] * (MEASURED_OF - 1)).__next__
 
     def check(self, raw: bytes, metadata: Metadata) -> bytes:
         """Answer one CheckRequest. Never raises: a fault of ours is an answer that refuses."""
-        laps, now = [self._timer()], 0.0
+        laps, now, tokens = [self._timer()], 0.0, NO_TOKENS
         decision_id = self._new_id()
         try:
             now = self._clock()
             active = self._active()
-            decision = self._decide(active, raw, now, laps)
+            decision, tokens = self._decide(active, raw, now, laps)
             answer = active.encoder.encode(decision, decision_id)
         except Exception:  # noqa: BLE001 - no exception may become an allow
             _log.exception("decision %s failed", decision_id)
             decision, answer = self._refuse(Reason.INTERNAL_ERROR, now, decision_id)
         laps.append(self._timer())
         try:
-            self._observe(Observation(decision, decision_id, laps, self._parent_of(metadata)))
+            self._observe(Observation(decision, decision_id, laps, self._parent_of(metadata), tokens))
         except NotRecordedError:
             return self._refuse(Reason.AUDIT_UNAVAILABLE, now, decision_id).answer
         except Exception:  # noqa: BLE001 - a record that fails does not undo a decision
             _log.exception("decision %s was made, and could not be recorded", decision_id)
         return answer
 
-    def _decide(self, active: ActivePolicy, raw: bytes, now: float, laps: list[float]) -> Decision:
-        timer = self._timer
+    def _decide(
+        self, active: ActivePolicy, raw: bytes, now: float, laps: list[float]
+    ) -> tuple[Decision, Mapping[str, TokenReading]]:
+        is_measured = self._is_measured()
         request = decode(raw, active.policy.surroundings)
-        laps.append(timer())
+        if is_measured:
+            laps.append(self._timer())
         if request is None:
-            return refuse_unread(Reason.REQUEST_MALFORMED, now)
+            return refuse_unread(Reason.REQUEST_MALFORMED, now), NO_TOKENS
         facts = match(request, active.policy)
-        laps.append(timer())
+        if is_measured:
+            laps.append(self._timer())
         tokens: dict[str, TokenReading] = {}
         for name in facts.needs.providers:
             tokens[name] = active.tokens.read(name, request.headers, request.metadata, now)
-        laps.append(timer())
+        if is_measured:
+            laps.append(self._timer())
         decision = decide(facts, Readings(now, tokens))
-        laps.append(timer())
-        return decision
+        if is_measured:
+            laps.append(self._timer())
+        return decision, tokens
 
     def _refuse(self, reason: Reason, now: float, decision_id: str) -> _Refusal:
         decision = refuse_unread(reason, now)

@@ -7,16 +7,14 @@ from threading import Event
 
 import urllib3
 
-from cors_authz.edge.audit import AuditLog
 from cors_authz.edge.clock import monotonic_seconds, new_decision_id, now_seconds, timer_seconds
-from cors_authz.edge.counters import Counters
 from cors_authz.edge.jwks import HttpsFetch, KeySources
 from cors_authz.edge.policy_store import PolicyStore
-from cors_authz.edge.record import recorder
-from cors_authz.edge.service import CheckService, Watch
-from cors_authz.edge.settings import NO_AUDIT, Settings, SettingsError
+from cors_authz.edge.service import CheckService
+from cors_authz.edge.settings import Settings
 from cors_authz.edge.transport.choose import open_transport
 from cors_authz.edge.transport.health import POLICY, Health
+from cors_authz.edge.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 
@@ -24,19 +22,24 @@ _log = logging.getLogger(__name__)
 class Serving:
     """Answers Envoy's checks and health checks by `store`, once a policy is in force there.
 
-    Raises: SettingsError if the audit log cannot be opened, TransportError if there can be no transport.
+    Args:
+        settings: those of the service.
+        worker: the number of this process where there are several.
+
+    Raises: SettingsError for what cannot be watched as it is asked for, TransportError if there can be no transport.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker: int | None = None) -> None:
         self._settings = settings
         self._keys = KeySources(HttpsFetch(urllib3.PoolManager(), monotonic_seconds), monotonic_seconds)
         self.store = PolicyStore(self._keys)
         self._health = Health()
         self._listens = False
-        self._audit = _open_audit(settings.audit)
-        watch = Watch(observe=recorder(Counters(), self._audit))
+        self._watchers = Watchers(settings, worker)
+        watch = self._watchers.watch()
         service = CheckService(lambda: self.store.active, now_seconds, timer_seconds, new_decision_id, watch)
         self._transport = open_transport(service.check, self._health, now_seconds, settings.transport)
+        self._watchers.show((self.store.samples, self._keys.samples, self._transport.samples))
 
     def listen(self, address: str) -> str:
         """Answer at an address, and return it with the port that the system chose.
@@ -44,14 +47,15 @@ class Serving:
         Raises: TransportError.
         """
         bound = self._transport.listen(address)
-        if self._audit is not None and not self._listens:
-            self._audit.start()
+        if not self._listens:
+            self._watchers.start()
         self._listens = True
         return bound
 
     def say_newest(self, *, in_force: bool) -> None:
         """Say whether the newest version of the policy is the one in force."""
         self._health.say(POLICY, serving=in_force)
+        self.store.say_newest(in_force=in_force)
 
     def drain(self) -> None:
         """Say that we leave, give Envoy time to notice, finish what is under way."""
@@ -65,18 +69,8 @@ class Serving:
     def stop(self) -> None:
         """End what goes on in the background, and write what is not written yet; once only."""
         self._keys.stop()
-        if self._audit is not None:
-            self._audit.stop()
+        self._watchers.stop()
 
     def _end(self, notice_seconds: float) -> None:
         if self._listens:
             self._transport.drain(notice_seconds, self._settings.grace_seconds, Event().wait)
-
-
-def _open_audit(target: str) -> AuditLog | None:
-    if target == NO_AUDIT:
-        return None
-    try:
-        return AuditLog.open(target)
-    except OSError as error:
-        raise SettingsError(f"audit: `{target}` cannot be written: {error.strerror}; name a file, - or off") from error

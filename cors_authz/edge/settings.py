@@ -8,21 +8,18 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
+from cors_authz.edge.audit.options import AuditOptions
+from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import Tls, TransportOptions
 
 MAX_WORKERS: Final = 128
 """More than any machine has use for; each takes tens of megabytes."""
 
-NO_AUDIT: Final = "off"
-
 _UNIX: Final = "unix:"
 _LAST_PORT: Final = 65535
 # Of sockaddr_un.sun_path, less the byte that ends it: https://man7.org/linux/man-pages/man7/unix.7.html.
 _MAX_SOCKET_PATH_BYTES: Final = 107
-
-
-class SettingsError(Exception):
-    """A setting that cannot be; the message names it and what it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +33,8 @@ class Settings:
         workers: how many processes serve, each with an endpoint of its own.
         transport: how each of them serves.
         grpc_experiments: the value of GRPC_EXPERIMENTS; None lets the service choose.
-        audit: where each decision is written as a line of JSON: a file, `-` for standard output, or `off`.
+        audit: how each decision is recorded; None records none.
+        metrics: where metrics are read; None shows them to nobody.
         drain_seconds: for Envoy to notice that we leave.
         grace_seconds: for checks that are under way then.
         log_level: `debug`, `info`, `warning` or `error`.
@@ -49,7 +47,8 @@ class Settings:
     workers: int = 1
     transport: TransportOptions = field(default_factory=TransportOptions)
     grpc_experiments: str | None = None
-    audit: str = NO_AUDIT
+    audit: AuditOptions | None = None
+    metrics: MetricsOptions | None = None
     drain_seconds: float = 2.5
     grace_seconds: float = 5.0
     log_level: str = "info"

@@ -25,7 +25,15 @@ CORS_RESPONSE_HEADERS = (
 )
 """What upstreams may not say for themselves."""
 
+LOGGED_RESPONSE_HEADERS = (*CORS_RESPONSE_HEADERS, "vary")
+"""What the listener of the access log compares with what was decided."""
+
+LOGGED_REQUEST_HEADERS = ("origin",)
+"""What tells who asked where nothing was decided."""
+
 AUTHZ_CLUSTER = "authz"
+ACCESS_LOG_CLUSTER = "access_log"
+TRACING_CLUSTER = "tracing"
 UPSTREAM_CLUSTER = "upstream"
 ROUTE_NAMESPACE = "cors_authz"
 """The namespace of a route's `metadata.filter_metadata` that reaches the service."""
@@ -102,6 +110,8 @@ class Options:
     Attributes:
         encode_raw_headers: Send the bytes of headers as they came, instead of text with `!` for what is not UTF-8.
         access_log: The file of the access log; "" is the standard output.
+        access_logs: Where `cors-authz access-log` listens; None sends it nothing.
+        tracing: Where an OTLP collector takes spans by gRPC; None makes none.
         http_filters_before: HTTP filters in front of ext_authz. Their own replies carry no CORS headers.
         http_filters_after: HTTP filters between ext_authz and the router.
         routes: Routes tried before the one that sends everything to the upstream.
@@ -110,6 +120,8 @@ class Options:
 
     encode_raw_headers: bool = False
     access_log: str = ""
+    access_logs: Address | None = None
+    tracing: Address | None = None
     http_filters_before: Sequence[Mapping[str, Any]] = ()
     http_filters_after: Sequence[Mapping[str, Any]] = ()
     routes: Sequence[Mapping[str, Any]] = ()
@@ -140,7 +152,7 @@ def bootstrap(
         "admin": {"address": _address(admin)},
         "static_resources": {
             "listeners": [_listener(listen, options)],
-            "clusters": [_authz_cluster(authz), _cluster(UPSTREAM_CLUSTER, [upstream])],
+            "clusters": [_authz_cluster(authz), _cluster(UPSTREAM_CLUSTER, [upstream]), *_telemetry_clusters(options)],
         },
     }
 
@@ -215,9 +227,10 @@ def _connection_manager(options: Options) -> Config:
         upgrade_configs=[{"upgrade_type": "websocket"}],
         # Browsers on HTTP/2 open WebSockets by extended CONNECT.
         http2_protocol_options={"allow_connect": True},
-        access_log=[_access_log(options.access_log)],
+        access_log=[_access_log(options.access_log), *([_grpc_access_log()] if options.access_logs else [])],
         route_config=_route_config(options.routes),
         http_filters=[*options.http_filters_before, _ext_authz(options), *options.http_filters_after, _router()],
+        **_tracing(options),
     )
 
 
@@ -242,6 +255,56 @@ def _access_log(path: str) -> Config:
         return {"name": "envoy.access_loggers.stdout", "typed_config": _typed(message, log_format=log_format)}
     message = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
     return {"name": "envoy.access_loggers.file", "typed_config": _typed(message, path=path, log_format=log_format)}
+
+
+def _grpc_access_log() -> Config:
+    message = "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig"
+    common_config = {
+        "log_name": AUTHZ_CLUSTER,
+        "transport_api_version": "V3",
+        "grpc_service": {"envoy_grpc": {"cluster_name": ACCESS_LOG_CLUSTER}},
+        # What a client got is told a second later, in batches: the listener pays per message more than per entry.
+        "buffer_flush_interval": "1s",
+    }
+    return {
+        "name": "envoy.access_loggers.http_grpc",
+        "typed_config": _typed(
+            message,
+            common_config=common_config,
+            additional_request_headers_to_log=list(LOGGED_REQUEST_HEADERS),
+            additional_response_headers_to_log=list(LOGGED_RESPONSE_HEADERS),
+        ),
+    }
+
+
+def _tracing(options: Options) -> Config:
+    if options.tracing is None:
+        return {}
+    tracer = _typed(
+        "envoy.config.trace.v3.OpenTelemetryConfig",
+        grpc_service={"envoy_grpc": {"cluster_name": TRACING_CLUSTER}, "timeout": "1s"},
+        service_name="envoy",
+    )
+    return {
+        "tracing": {
+            "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer},
+            # Queries carry tokens of careless clients, and Envoy's span names the URL.
+            "max_path_tag_length": {"value": 1},
+            # The request's way to the upstream is a span of its own, as its way to the service is.
+            "spawn_upstream_span": {"value": True},
+        }
+    }
+
+
+def _telemetry_clusters(options: Options) -> list[Config]:
+    wanted = {ACCESS_LOG_CLUSTER: options.access_logs, TRACING_CLUSTER: options.tracing}
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    http2 = {protocol: _typed(protocol, explicit_http_config={"http2_protocol_options": {}})}
+    return [
+        {**_cluster(name, [address]), "typed_extension_protocol_options": http2}
+        for name, address in wanted.items()
+        if address is not None
+    ]
 
 
 def _route_config(routes: Sequence[Mapping[str, Any]]) -> Config:

@@ -43,6 +43,7 @@ from cors_authz.policy.compiled import (
     TenantSource,
     TokenAge,
     TokenPlace,
+    Trust,
     Unlisted,
     VersionFrom,
     VersionIn,
@@ -105,7 +106,18 @@ class _Compiler:
             public_scheme=defaults.public_scheme or "",
             shadow=defaults.mode == "shadow",
             surroundings=self._surroundings(groups.values()),
+            trust={name: self._trust(name) for name in self._subject.patterns},
+            exceptions_until=self._exceptions_until(),
         )
+
+    def _trust(self, origin_group: str) -> Trust:
+        model = self._estate.origin_groups[origin_group].model
+        return Trust.NONE if model.any else Trust[model.trust.upper()]
+
+    def _exceptions_until(self) -> Mapping[str, float]:
+        exceptions = ((name, named.model) for name, named in self._estate.exceptions.items())
+        environment = self._subject.environment
+        return {name: model.until.timestamp() for name, model in exceptions if environment.has(model.environments)}
 
     def _surroundings(self, groups: Iterable[ResourceGroup]) -> Surroundings:
         """Settle what is read of a request beside its line and its headers."""

@@ -18,6 +18,9 @@ from cors_authz.policy.trie import Trie
 class Trust(IntEnum):
     """How far an origin group is trusted; `NONE` is what `any` has."""
 
+    # The hash of an Enum is slow.
+    __hash__ = int.__hash__
+
     NONE = 0
     LOW = 1
     MEDIUM = 2
@@ -470,7 +473,7 @@ class TenantSource:
     route_metadata: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class CompiledPolicy:
     """A policy as the decision point reads it, for one environment."""
 
@@ -485,3 +488,7 @@ class CompiledPolicy:
     public_scheme: str = ""
     shadow: bool = False
     surroundings: Surroundings = field(default_factory=Surroundings)
+    trust: Mapping[str, Trust] = field(default_factory=dict)
+    """How far each origin group is trusted, by its name."""
+    exceptions_until: Mapping[str, float] = field(default_factory=dict)
+    """When each exception ends, by its name, in seconds since the epoch."""

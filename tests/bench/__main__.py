@@ -13,13 +13,13 @@ from typing import Any, Final
 import orjson
 
 from cors_authz.edge.clock import now_seconds
-from tests.bench import decisions, growth, through_envoy
+from tests.bench import decisions, growth, through_envoy, watching
 from tests.bench.decisions import HOT, LOADS, ONE_BODY
 from tests.bench.estate import Estate
 from tests.bench.figures import Figure, as_json, figures, ratios, worse
 from tests.bench.machine import RESULTS, ROOT, MissingError, cores, facts, require_h2load
 from tests.bench.report import brief, replaced, tables
-from tests.bench.servers import EXPERIMENTS
+from tests.bench.servers import EXPERIMENTS, collecting
 from tests.bench.workspace import FULL, QUICK, Shop, Workspace, open_shop
 
 _TRACE: Final = Estate(groups=40, origins=200)
@@ -27,9 +27,9 @@ _RESULT: Final = RESULTS / "results.json"
 _BASELINE: Final = Path(__file__).with_name("baseline.json")
 _README: Final = ROOT / "README.md"
 _DETAILS: Final = ROOT / "docs" / "performance.md"
-_HOT, _DECISIONS, _ENVOY, _GROWTH = "hot", "decisions", "envoy", "growth"
+_HOT, _DECISIONS, _ENVOY, _GROWTH, _WATCHING = "hot", "decisions", "envoy", "growth", "watching"
 _README_PART, _BASELINE_PART = "readme", "baseline"
-_WHOLE: Final = (_DECISIONS, _ENVOY, _GROWTH)
+_WHOLE: Final = (_DECISIONS, _ENVOY, _GROWTH, _WATCHING)
 _PARTS: Final = (_HOT, *_WHOLE, _README_PART, _BASELINE_PART)
 
 
@@ -58,8 +58,9 @@ def main(arguments: Sequence[str]) -> int:
 def _bench(parts: Sequence[str], *, quick: bool) -> int:
     RESULTS.mkdir(exist_ok=True)
     size = QUICK if quick else FULL
-    with tempfile.TemporaryDirectory(prefix="cors-authz-bench-") as folder:
-        space = Workspace(cores(), size, Path(folder), _say)
+    pinned = cores()
+    with tempfile.TemporaryDirectory(prefix="cors-authz-bench-") as folder, collecting(pinned) as collector:
+        space = Workspace(pinned, size, Path(folder), collector, _say)
         results = _measure(parts, open_shop(_TRACE, space.folder / "shop", int(now_seconds())), space)
     results["facts"] = {**facts(), "experiments": EXPERIMENTS, "rounds": size.rounds}
     reached = figures(results)
@@ -77,6 +78,7 @@ def _measure(parts: Sequence[str], shop: Shop, space: Workspace) -> dict[str, An
         _DECISIONS: (_DECISIONS, partial(decisions.measure, shop, space, skipped, LOADS)),
         _ENVOY: (_ENVOY, partial(through_envoy.measure, shop, space)),
         _GROWTH: (_GROWTH, partial(growth.measure, space)),
+        _WATCHING: (_WATCHING, partial(watching.measure, shop, space)),
     }
     results: dict[str, Any] = {"skipped": skipped}
     for part in parts:

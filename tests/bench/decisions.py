@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from tests.bench.opa_data import write_opa_data
 from tests.bench.servers import (
     Command,
     Running,
+    Watched,
     floor,
+    full_job,
     go_static,
     opa,
     product,
@@ -57,14 +59,22 @@ def measure(shop: Shop, space: Workspace, skipped: dict[str, str], loads: Collec
     write_trace(shop.traffic.hot(space.size.checks), space.folder / "hot")
     with ExitStack() as running:
         entrants = [
-            _enter(running.enter_context(serving(command, space.cores, space.folder, probe(shop))), shop, space)
+            enter(running.enter_context(serving(command, space.cores, space.folder, probe(shop))), shop, space)
             for command in _commands(shop, space, skipped)
         ]
-        samples: dict[tuple[str, str], list[Sample]] = {}
-        for number in range(space.size.rounds):
-            space.say(f"round {number + 1} of {space.size.rounds}")
-            for name, load, sample in _round(entrants, shop, space, loads):
-                samples.setdefault((name, load), []).append(sample)
+        return rounds(entrants, shop, space, loads)
+
+
+def rounds(entrants: Sequence[Entrant], shop: Shop, space: Workspace, loads: Collection[str]) -> Rows:
+    """Visit servers in turn, round by round, and give the medians.
+
+    Raises: LoadError.
+    """
+    samples: dict[tuple[str, str], list[Sample]] = {}
+    for number in range(space.size.rounds):
+        space.say(f"round {number + 1} of {space.size.rounds}")
+        for name, load, sample in _round(entrants, shop, space, loads):
+            samples.setdefault((name, load), []).append(sample)
     return _rows(samples)
 
 
@@ -79,7 +89,7 @@ def static_answer(shop: Shop, space: Workspace) -> Path:
     With another one, Envoy and the generated stubs would have less to do for them, and the difference would pass for
     the price of deciding.
     """
-    command = product(shop.policy, QUEUE, space.folder / "audit")
+    command = product(shop.policy, QUEUE, _full_job(space, "once"))
     with serving(command, space.cores, space.folder, probe(shop)) as server:
         (answer,) = server.call([probe(shop)])
     (space.folder / "answer").write_bytes(answer)
@@ -92,8 +102,8 @@ def _commands(shop: Shop, space: Workspace, skipped: dict[str, str]) -> Iterable
     makes: Mapping[str, Callable[[], Command]] = {
         "static, completion-queue": partial(floor, QUEUE, answer),
         "static, grpc-server": partial(floor, THREADS, answer),
-        "cors-authz, completion-queue": partial(product, shop.policy, QUEUE, space.folder / "audit-queue"),
-        "cors-authz, grpc-server": partial(product, shop.policy, THREADS, space.folder / "audit-threads"),
+        "cors-authz, completion-queue": partial(product, shop.policy, QUEUE, _full_job(space, QUEUE)),
+        "cors-authz, grpc-server": partial(product, shop.policy, THREADS, _full_job(space, THREADS)),
         "static, grpc-go": partial(go_static, answer, raw=False),
         "static, grpc-go raw bytes": partial(go_static, answer, raw=True),
         "static, tonic": partial(rust_static, answer),
@@ -102,6 +112,10 @@ def _commands(shop: Shop, space: Workspace, skipped: dict[str, str]) -> Iterable
     }
     found = [available(make, skipped, name) for name, make in makes.items()]
     return [command for command in found if command is not None]
+
+
+def _full_job(space: Workspace, name: str) -> Watched:
+    return full_job(space.folder / f"audit-{name}", space.collector)
 
 
 def _possible(loads: Collection[str], skipped: dict[str, str]) -> Collection[str]:
@@ -114,7 +128,7 @@ def _possible(loads: Collection[str], skipped: dict[str, str]) -> Collection[str
     return loads
 
 
-def _enter(server: Running, shop: Shop, space: Workspace) -> Entrant:
+def enter(server: Running, shop: Shop, space: Workspace) -> Entrant:
     """Verify a server's answers, let it see every token that is not new, and find its pace."""
     decides = not server.name.startswith("static")
     if decides:

@@ -23,7 +23,7 @@ from tests.bench.decisions import QUEUE, probe
 from tests.bench.load import Trace, faultless, loader, trace_load
 from tests.bench.load_cost import STAGES
 from tests.bench.machine import ROOT
-from tests.bench.servers import Running, product, serving, until_idle
+from tests.bench.servers import Running, full_job, product, serving, until_idle
 from tests.bench.traffic import PASS, write_trace
 from tests.bench.workspace import Shop, Workspace, open_shop, verify
 
@@ -102,7 +102,7 @@ def measure(space: Workspace) -> dict[str, dict[str, float]]:
 def _open(shop: Shop, space: Workspace, running: ExitStack) -> Place:
     folder = space.folder / f"estate-{shop.estate.groups}"
     space.say(f"{shop.estate.groups:,} groups, {shop.estate.origins:,} origins: starting")
-    command = product(shop.policy, QUEUE, folder / "audit")
+    command = product(shop.policy, QUEUE, full_job(folder / "audit", space.collector))
     server = running.enter_context(serving(command, space.cores, folder, probe(shop)))
     checks = list(shop.traffic.mixed(1))
     verify(server, checks[:100])

@@ -29,6 +29,7 @@ _GROWTH: Final = (
     ("serving_mb", "serving MB"),
     ("swap_peak_mb", "all processes, peak MB"),
 )
+_WATCHED_COLUMNS: Final = (("", "CPU µs"), ("_more", "more than the least"))
 _NO_VALUE: Final = "-"
 
 
@@ -56,6 +57,8 @@ def tables(results: Mapping[str, Any], reached: Sequence[Figure]) -> str:
         parts.append(_envoy(results["envoy"]))
     if "growth" in results:
         parts.append(_growth(results["growth"]))
+    if "watching" in results:
+        parts.append(_watching(results["watching"]))
     skipped = [f"- {name}: skipped, {why}" for name, why in results["skipped"].items()]
     return "\n\n".join([*parts, "\n".join(skipped)] if skipped else parts)
 
@@ -139,6 +142,20 @@ def _growth(rows: Mapping[str, Mapping[str, float]]) -> str:
         f"({largest['loaded_swap_s']:.1f} s)."
     )
     return f"{_columns('policy', rows, _GROWTH)}\n\n{paced}"
+
+
+def _watching(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    loads = [(load, title) for load, title in _LOADS if load in next(iter(rows.values()))]
+    least = {load: min(row[load]["cpu_us"] for row in rows.values()) for load, _ in loads}
+    flat = {
+        name: {
+            **{load: row[load]["cpu_us"] for load, _ in loads},
+            **{f"{load}_more": row[load]["cpu_us"] - least[load] for load, _ in loads},
+        }
+        for name, row in rows.items()
+    }
+    columns = [(f"{load}{more}", f"{title}: {text}") for load, title in loads for more, text in _WATCHED_COLUMNS]
+    return _columns("watched by", flat, columns)
 
 
 def _columns(title: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[tuple[str, str]]) -> str:

@@ -32,10 +32,42 @@ class ServerFailedError(Exception):
 
 
 class Command(NamedTuple):
-    """How a server is started: its name in the tables, and the words of the command with `{address}` in them."""
+    """How a server is started: its name in the tables, the words of the command with `{address}`, its variables."""
 
     name: str
     words: Sequence[str]
+    variables: Mapping[str, str] = {}
+
+
+class Watched(NamedTuple):
+    """What the service tells besides its answers.
+
+    Args:
+        metrics: whether decisions are counted, for a Prometheus that may ask.
+        audit: the file that each decision is a line of; None for none.
+        collector: the OTLP collector that spans go to; "" for none.
+        share: of how many checks there are spans.
+    """
+
+    metrics: bool = False
+    audit: Path | None = None
+    collector: str = ""
+    share: float = 0.0
+
+    def words(self) -> Sequence[str]:
+        """Give the flags."""
+        metrics = ("--metrics-listen", "127.0.0.1:0") if self.metrics else ()
+        return (*metrics, "--audit", str(self.audit)) if self.audit else metrics
+
+    def variables(self) -> Mapping[str, str]:
+        """Give OpenTelemetry's variables."""
+        if not self.collector:
+            return {}
+        return {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{self.collector}",
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": str(self.share),
+        }
 
 
 class Running(NamedTuple):
@@ -56,11 +88,30 @@ class Running(NamedTuple):
             return [check(message, timeout=10) for message in messages]
 
 
-def product(policy: Path, transport: str, audit: Path) -> Command:
-    """Give the command that users give, at its full job: every decision counted, every decision a line in a file."""
+def full_job(audit: Path, collector: str = "") -> Watched:
+    """Every decision counted, every decision a line in a file, and a span of one in a hundred where one takes them."""
+    return Watched(metrics=True, audit=audit, collector=collector, share=0.01)
+
+
+def product(policy: Path, transport: str, watched: Watched) -> Command:
+    """Give the command that users give."""
     serve = (sys.executable, "-m", "cors_authz", "serve", "--policy", str(policy), "--listen", "{address}")
-    options = ("--transport", transport, "--audit", str(audit), "--log-level", "warning")
-    return Command(f"cors-authz, {transport}", (*serve, *options))
+    options = ("--transport", transport, "--log-level", "warning", *watched.words())
+    return Command(f"cors-authz, {transport}", (*serve, *options), watched.variables())
+
+
+@contextmanager
+def collecting(cores: Cores) -> Iterator[str]:
+    """Run an OTLP collector on the loader's core, and give its address."""
+    address = f"127.0.0.1:{free_port()}"
+    words = cores.on_loader([sys.executable, "-m", "tests.bench.collector", address])
+    process = subprocess.Popen(words, cwd=ROOT)
+    try:
+        with grpc.insecure_channel(address) as channel:
+            grpc.channel_ready_future(channel).result(_START_SECONDS)
+        yield address
+    finally:
+        _end(process)
 
 
 def floor(transport: str, answer: Path) -> Command:
@@ -96,7 +147,9 @@ def serving(command: Command, cores: Cores, folder: Path, probe: bytes) -> Itera
     log = folder / f"{command.name.replace(' ', '-').replace(',', '')}.log"
     words = [word.replace("{address}", address) for word in command.words]
     with log.open("wb") as out:
-        process = subprocess.Popen(cores.on_server(words), cwd=ROOT, env=_environment(), stdout=out, stderr=out)
+        process = subprocess.Popen(
+            cores.on_server(words), cwd=ROOT, env=_environment(command.variables), stdout=out, stderr=out
+        )
     running = Running(command.name, process.pid, address, log)
     try:
         _wait(running, process, probe)
@@ -146,9 +199,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _environment() -> Mapping[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CORS_AUTHZ_")}
-    return {**kept, "GRPC_EXPERIMENTS": EXPERIMENTS, "PYTHONPATH": str(ROOT)}
+def _environment(variables: Mapping[str, str]) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CORS_AUTHZ_", "OTEL_"))}
+    return {**kept, "GRPC_EXPERIMENTS": EXPERIMENTS, "PYTHONPATH": str(ROOT), **variables}
 
 
 def _tail(log: Path) -> str:

@@ -29,7 +29,7 @@ from tests.bench.decisions import QUEUE, THREADS, probe
 from tests.bench.estate import Estate
 from tests.bench.load import LoadError, Trace, loader
 from tests.bench.machine import RESULTS, Cores, MissingError, cores
-from tests.bench.servers import CHECK_METHOD, Running, ServerFailedError, product, serving
+from tests.bench.servers import CHECK_METHOD, Running, ServerFailedError, full_job, product, serving
 from tests.bench.traffic import Check, write_trace
 from tests.bench.workspace import SEED, Shop, open_shop
 
@@ -82,7 +82,7 @@ def _soak(transport: str, rounds: int, pinned: Cores) -> None:
         folder, begin = Path(name), monotonic_seconds()
         shop = open_shop(Estate(groups=40, origins=200), folder / "shop", int(now_seconds()))
         _raise_file_limit()
-        command = product(shop.policy, transport, folder / "audit")
+        command = product(shop.policy, transport, full_job(folder / "audit"))
         server = running.enter_context(serving(command, pinned, folder, probe(shop)))
         idle = running.enter_context(ExitStack())
         memory, count = [], 0

@@ -33,6 +33,7 @@ from tests.bench.servers import (
     ServerFailedError,
     floor,
     free_port,
+    full_job,
     go_static,
     opa,
     product,
@@ -121,8 +122,8 @@ def _services(shop: Shop, space: Workspace) -> Sequence[Command]:
     answer = static_answer(shop, space)
     data = write_opa_data(shop.estate, shop.jwks, space.folder / "opa.json")
     return (
-        product(shop.policy, QUEUE, space.folder / "audit"),
-        product(shop.policy, THREADS, space.folder / "audit-threads"),
+        product(shop.policy, QUEUE, full_job(space.folder / "audit", space.collector)),
+        product(shop.policy, THREADS, full_job(space.folder / "audit-threads", space.collector)),
         go_static(answer, raw=False),
         floor(QUEUE, answer),
         opa(data, verify=False),

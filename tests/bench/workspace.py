@@ -32,11 +32,12 @@ QUICK: Final = Size(2, 4_000, (Estate(10, 100), Estate(1000, 10_000)), 2_000, 5)
 
 
 class Workspace(NamedTuple):
-    """Where and how much."""
+    """Where and how much, and the address of the OTLP collector that servers send spans to."""
 
     cores: Cores
     size: Size
     folder: Path
+    collector: str
     say: Callable[[str], None]
 
 

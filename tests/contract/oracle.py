@@ -19,7 +19,11 @@ from typing import Any
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import Message
 
-MODULES = ("envoy.service.auth.v3.external_auth_pb2", "envoy.service.auth.v3.attribute_context_pb2")
+MODULES = (
+    "envoy.service.accesslog.v3.als_pb2",
+    "envoy.service.auth.v3.attribute_context_pb2",
+    "envoy.service.auth.v3.external_auth_pb2",
+)
 
 
 def official(name: str) -> type[Message]:

@@ -21,7 +21,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescrip
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
-from cors_authz._gen.wire.external_auth_pb2 import DESCRIPTOR
+from cors_authz._gen.wire import access_log_pb2, external_auth_pb2
 
 ORACLE = os.environ.get("CORS_AUTHZ_ORACLE_PYTHON", "")
 needs_oracle = pytest.mark.skipif(
@@ -30,21 +30,33 @@ needs_oracle = pytest.mark.skipif(
 
 OURS = "cors_authz.wire."
 OFFICIAL = {
+    "AccessLogCommon": "envoy.data.accesslog.v3.AccessLogCommon",
     "Address": "envoy.config.core.v3.Address",
     "AttributeContext": "envoy.service.auth.v3.AttributeContext",
     "CheckRequest": "envoy.service.auth.v3.CheckRequest",
     "CheckResponse": "envoy.service.auth.v3.CheckResponse",
     "DeniedHttpResponse": "envoy.service.auth.v3.DeniedHttpResponse",
+    "HTTPAccessLogEntry": "envoy.data.accesslog.v3.HTTPAccessLogEntry",
+    "HTTPRequestProperties": "envoy.data.accesslog.v3.HTTPRequestProperties",
+    "HTTPResponseProperties": "envoy.data.accesslog.v3.HTTPResponseProperties",
     "HeaderMap": "envoy.config.core.v3.HeaderMap",
     "HeaderValue": "envoy.config.core.v3.HeaderValue",
     "HeaderValueOption": "envoy.config.core.v3.HeaderValueOption",
     "HttpStatus": "envoy.type.v3.HttpStatus",
     "Metadata": "envoy.config.core.v3.Metadata",
+    "Node": "envoy.config.core.v3.Node",
     "OkHttpResponse": "envoy.service.auth.v3.OkHttpResponse",
+    "ResponseFlags": "envoy.data.accesslog.v3.ResponseFlags",
     "SocketAddress": "envoy.config.core.v3.SocketAddress",
     "Status": "google.rpc.Status",
+    "StreamAccessLogsMessage": "envoy.service.accesslog.v3.StreamAccessLogsMessage",
+    "TCPAccessLogEntry": "envoy.data.accesslog.v3.TCPAccessLogEntry",
 }
-ENUM_AS_NUMBER = {"cors_authz.wire.HttpStatus.code"}
+ENUM_AS_NUMBER = {
+    "cors_authz.wire.AccessLogCommon.access_log_type",
+    "cors_authz.wire.HTTPRequestProperties.request_method",
+    "cors_authz.wire.HttpStatus.code",
+}
 """Enums that we read as int32: the same varint, and every number passes."""
 
 Tree = dict[str, Any]
@@ -79,12 +91,14 @@ def reachable(root: Descriptor) -> dict[str, Descriptor]:
     return found
 
 
-ROOTS = [DESCRIPTOR.message_types_by_name[name] for name in ("CheckRequest", "CheckResponse")]
+FILES = (external_auth_pb2.DESCRIPTOR, access_log_pb2.DESCRIPTOR)
+TOP_LEVEL = {name: descriptor for file in FILES for name, descriptor in file.message_types_by_name.items()}
+ROOTS = [TOP_LEVEL[name] for name in ("CheckRequest", "CheckResponse", "StreamAccessLogsMessage")]
 MESSAGES = {name: descriptor for root in ROOTS for name, descriptor in reachable(root).items()}
 
 
 def test_every_message_of_the_file_is_compared() -> None:
-    top_level = {descriptor.full_name for descriptor in DESCRIPTOR.message_types_by_name.values()}
+    top_level = {descriptor.full_name for descriptor in TOP_LEVEL.values()}
 
     assert (top_level - MESSAGES.keys(), {f"{OURS}{name}" for name in OFFICIAL} ^ top_level) == (set(), set())
 
@@ -136,10 +150,19 @@ def scalar(field: FieldDescriptor) -> object:
     return by_type[field.type]
 
 
-def sample(descriptor: Descriptor, member: int) -> Tree:
+WELL_KNOWN: dict[str, Any] = {
+    "google.protobuf.Duration": "1.002345678s",
+    "google.protobuf.Struct": {"text": "é", "number": 1.5, "flag": True, "none": None, "list": [1.0, {"deep": "x"}]},
+    "google.protobuf.Timestamp": "2026-11-21T19:39:44.177291Z",
+    "google.protobuf.UInt32Value": 503,
+}
+"""A sample of each message that protobuf itself brings, in its JSON form."""
+
+
+def sample(descriptor: Descriptor, member: int) -> Any:  # noqa: ANN401 - JSON
     """Set every field of a message, and below it; of the members of a oneof the one with this index."""
-    if descriptor.full_name == "google.protobuf.Struct":
-        return {"text": "é", "number": 1.5, "flag": True, "none": None, "list": [1.0, {"deep": "x"}]}
+    if descriptor.full_name in WELL_KNOWN:
+        return WELL_KNOWN[descriptor.full_name]
     return {field.name: value(field, member) for field in descriptor.fields if is_chosen(field, member)}
 
 

@@ -134,8 +134,8 @@ def test_an_audit_log_that_takes_nothing_neither_holds_up_checks_nor_the_end(pol
         assert {outcome(answer) for answer in answers} == {(0, "rule_allowed")}
         running.process.terminate()
         assert running.process.wait(SECONDS) == 0
-        said = re.findall(r"the audit log .*", running.log.read_text())
-    assert said == ["the audit log takes nothing, and is given up; 200 lines were lost up to now"]
+        said = re.findall(r"the audit trail .*", running.log.read_text())
+    assert said == [f"the audit trail takes nothing, and is given up: `{fifo}`; 200 records were lost up to now"]
 
 
 # What no gRPC client sends, and any other may.

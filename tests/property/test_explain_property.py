@@ -18,6 +18,7 @@ from cors_authz.pdp.match import match
 from cors_authz.pdp.readings import Readings, TokenReading, TokenState
 from cors_authz.pdp.response import DECISION_ID, whole
 from cors_authz.pdp.steps import Step, Verdict
+from cors_authz.pdp.verdicts import Judgement, judge_checks, judge_guards
 from cors_authz.policy.compiled import CompiledPolicy, Route
 from cors_authz.policy.load import load_policy
 from tests.deciding import environments_of
@@ -164,3 +165,23 @@ def test_the_guards_of_an_explanation_hold_as_the_decision_has_it(data: st.DataO
     objecting = [step.name for step in guards if step.verdict is Verdict.OBJECTS]
     guard = explanation.decision.guard
     assert objecting == ([f"guard `{guard.name}`"] if guard else [])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_the_verdicts_of_a_decision_are_those_of_its_explanation(data: st.DataObject) -> None:
+    policy = data.draw(st.sampled_from(POLICIES))
+    facts = match(data.draw(_requests(policy)), policy)
+    readings = data.draw(_readings(policy))
+    decision = decide(facts, readings)
+    steps = explain(facts, readings).steps
+    event(decision.reason.value)
+
+    concerns = facts.group.concerns if facts.group else 0
+    asked = [check.is_asked(facts.kind, concerns) for check in CHECKS]
+    checks = tuple(
+        Judgement(step.name, step.verdict) for step, was_asked in zip(steps, asked, strict=True) if was_asked
+    )
+    guards = tuple(Judgement(f"guard `{name}`", verdict) for name, verdict in judge_guards(decision))
+    assert judge_checks(decision, readings.tokens) == checks
+    assert guards == tuple(Judgement(step.name, step.verdict) for step in steps[-1].steps)

@@ -19,6 +19,16 @@ class Kind(Enum):
     HISTOGRAM = "histogram"
 
 
+@unique
+class Stability(Enum):
+    """What a user may build on."""
+
+    STABLE = "stable"
+    """Name and labels stay until the next major version; values may be added to labels."""
+    ALPHA = "alpha"
+    """May change or go with any version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A metric of ours.
@@ -28,12 +38,16 @@ class Metric:
         kind: how it is read.
         text: what it says, in one sentence.
         labels: the names of its labels; each of them takes a bounded number of values.
+        use: what to do with it, in one sentence.
+        stability: what a user may build on.
     """
 
     name: str
     kind: Kind
     text: str
     labels: tuple[str, ...] = ()
+    use: str = ""
+    stability: Stability = Stability.STABLE
 
 
 class Exemplar(NamedTuple):

@@ -12,7 +12,7 @@ Core completes a batch of operations by handing back the batch's tag. Here every
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Thread
 from typing import Any, Final, TypeAlias
@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 from grpc._cython import cygrpc  # type: ignore[attr-defined] # private: nothing describes it
 
 from cors_authz._gen.wire.health_pb2 import HealthCheckResponse
+from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.transport.address import bound, claim, in_use
 from cors_authz.edge.transport.answer import answer
 from cors_authz.edge.transport.health import SERVICE, Health, serialized, service_asked
@@ -41,6 +42,7 @@ from cors_authz.edge.transport.interface import (
     TransportOptions,
     core_arguments,
 )
+from cors_authz.edge.transport.shed import Shed
 from cors_authz.edge.transport.tls import server_credentials
 
 _log = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class CompletionQueueTransport:
         }
         self._open: dict[_Call, float] = {}  # when each call began, the oldest first
         self._watchers: dict[_Call, _Watcher] = {}
+        self._shed = Shed()
         self._now = clock()
         self._grace_seconds: float | None = None
         self._ends_at: float | None = None
@@ -114,6 +117,10 @@ class CompletionQueueTransport:
         self._grace_seconds = grace_seconds
         if self._thread.is_alive():
             self._thread.join(grace_seconds + _STUCK_SECONDS)
+
+    def samples(self) -> Iterable[Sample]:
+        """Read how many calls ended without a decision; see `Transport`."""
+        return self._shed.samples()
 
     def _credentials(self) -> object | None:
         return self._tls and server_credentials(self._tls)._credentials  # type: ignore[attr-defined] # noqa: SLF001
@@ -165,6 +172,7 @@ class CompletionQueueTransport:
         if respond is None:
             self._refuse(call, cygrpc.StatusCode.unimplemented, NO_SUCH_METHOD)
         elif len(self._open) >= self._bounds.concurrent and not self._cancel_old_calls(self._bounds.crowded_seconds):
+            self._shed.overloaded += 1
             self._refuse(call, cygrpc.StatusCode.resource_exhausted, OVERLOADED)
         else:
             self._open[call] = self._now
@@ -177,6 +185,7 @@ class CompletionQueueTransport:
         if message is None:  # none was sent, or the call is over: cancelled, too late, too long
             self._refuse(call, cygrpc.StatusCode.unimplemented, NO_MESSAGE)
         elif self._now >= request.call_details.deadline:
+            self._shed.too_late += 1
             self._refuse(call, cygrpc.StatusCode.deadline_exceeded, TOO_LATE)
         else:
             respond(request, message)
@@ -210,6 +219,7 @@ class CompletionQueueTransport:
             old.append(call)
         for call in old:
             del self._open[call]
+            self._shed.too_long += 1
             call.cancel(cygrpc.StatusCode.resource_exhausted, TOO_LONG)
         return bool(old)
 

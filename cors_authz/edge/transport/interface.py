@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
+
+from cors_authz.edge.metrics.sample import Sample
 
 CHECK_METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 HEALTH_CHECK_METHOD: Final = "/grpc.health.v1.Health/Check"
@@ -106,6 +108,9 @@ class Transport(Protocol):
             grace_seconds: how long calls under way may take then, before they are cancelled.
             wait: waits that many seconds.
         """
+
+    def samples(self) -> Iterable[Sample]:
+        """Read how many calls ended without a decision, as far as they reached us; a `Source`."""
 
 
 def core_arguments(bounds: Bounds) -> list[tuple[str, int]]:

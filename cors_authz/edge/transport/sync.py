@@ -7,7 +7,7 @@ sweep cancels it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import BoundedSemaphore, Event, Thread
@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 import grpc
 
 from cors_authz._gen.wire.health_pb2 import HealthCheckResponse
+from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.transport.address import bound, claim, in_use
 from cors_authz.edge.transport.answer import answer
 from cors_authz.edge.transport.health import SERVICE, Health, serialized, service_asked
@@ -33,6 +34,7 @@ from cors_authz.edge.transport.interface import (
     TransportOptions,
     core_arguments,
 )
+from cors_authz.edge.transport.shed import Shed
 from cors_authz.edge.transport.tls import server_credentials
 
 _SWEEP_SECONDS: Final = 0.1
@@ -51,7 +53,8 @@ class GrpcServerTransport:
     def __init__(self, check: Check, health: Health, clock: Callable[[], float], options: TransportOptions) -> None:
         bounds = options.bounds
         self._health, self._tls, self._leaving = health, options.tls, Event()
-        self._silent = _SilentCalls(clock, bounds.crowded_seconds)
+        self._shed = Shed()
+        self._silent = _SilentCalls(clock, bounds.crowded_seconds, self._shed)
         self._server = grpc.server(
             # One for each call, as a silent one holds its own until it is swept; threads begin when they are needed.
             ThreadPoolExecutor(bounds.concurrent, thread_name_prefix="check", initializer=_wake_without_preempting),
@@ -80,6 +83,10 @@ class GrpcServerTransport:
         self._health.wake()
         self._server.stop(grace_seconds).wait()
 
+    def samples(self) -> Iterable[Sample]:
+        """Read how many calls ended without a decision; see `Transport`. Those beyond the bound are refused by gRPC."""
+        return self._shed.samples()
+
     def _add_port(self, address: str) -> int:
         if self._tls is None:
             return self._server.add_insecure_port(address)
@@ -89,8 +96,8 @@ class GrpcServerTransport:
 class _SilentCalls:
     """Calls whose message has not come: each holds a thread, and an honest message comes with its call."""
 
-    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
-        self._clock, self._seconds = clock, seconds
+    def __init__(self, clock: Callable[[], float], seconds: float, shed: Shed) -> None:
+        self._clock, self._seconds, self._shed = clock, seconds, shed
         # Its single operations are atomic: a lock around them would be held by every check.
         self._began: dict[grpc.ServicerContext, float] = {}
 
@@ -100,7 +107,7 @@ class _SilentCalls:
         try:
             message = next(messages, None)
         finally:
-            del self._began[context]
+            self._began.pop(context, None)
         if message is None:
             _refuse(context, grpc.StatusCode.UNIMPLEMENTED, NO_MESSAGE)
         return message
@@ -111,7 +118,8 @@ class _SilentCalls:
             now = self._clock()
             for context, began in self._began.copy().items():
                 # A clock that was set back makes calls of the future: they are as old as any.
-                if not 0 <= now - began < self._seconds:
+                if not 0 <= now - began < self._seconds and self._began.pop(context, None) is not None:
+                    self._shed.too_long += 1
                     context.cancel()
 
 

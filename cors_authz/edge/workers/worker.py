@@ -21,7 +21,7 @@ from cors_authz.edge.ending import ended_by_signal, wait_for
 from cors_authz.edge.logs import log_to_stderr
 from cors_authz.edge.policy_store import Prepared
 from cors_authz.edge.serving import Serving
-from cors_authz.edge.settings import SettingsError
+from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import TransportError
 from cors_authz.edge.workers import frames
 from cors_authz.edge.workers.frames import Frame, Kind, Loaded, Refused, Report
@@ -39,7 +39,7 @@ class _Ready(NamedTuple):
 
 class _Worker:
     def __init__(self, begin: Begin, channel: socket.socket, orders: BinaryIO) -> None:
-        self._serving = Serving(begin.settings)
+        self._serving = Serving(begin.settings, begin.number)
         self._address = begin.address
         self._listens = False
         self._channel = channel

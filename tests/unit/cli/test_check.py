@@ -98,8 +98,8 @@ def test_the_sum_counts_in_the_right_number(policy: Path) -> None:
 
 def test_the_help_says_how_it_ends() -> None:
     said = " ".join(CliRunner().invoke(cli, ["--help"]).stdout.split())
-    assert "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 a file would change." in said
-    assert " Commands: check parse and lint a policy demo " in said
+    assert "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift, 7 a broken audit trail." in said
+    assert " check parse and lint a policy demo " in said
 
 
 def test_text_marks_what_is_suppressed(policy: Path) -> None:

@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 from cors_authz.cli import serve as module
 from cors_authz.cli.main import cli
 from cors_authz.cli.serve import serve
+from cors_authz.edge.audit.options import AuditOptions, WhenFull, WriterOptions
 from cors_authz.edge.generation import GenerationError
+from cors_authz.edge.metrics.endpoint import MetricsOptions
 from cors_authz.edge.settings import MAX_WORKERS, Settings
 from cors_authz.edge.transport.interface import Bounds, Tls, TransportChoice, TransportError, TransportOptions
 from cors_authz.edge.workers.supervisor import WorkersError
@@ -58,7 +60,8 @@ def test_without_options_the_defaults_hold(started: list[Settings]) -> None:
             workers=1,
             transport=TransportOptions(),
             grpc_experiments=None,
-            audit="off",
+            audit=None,
+            metrics=None,
             drain_seconds=2.5,
             grace_seconds=5,
             log_level="info",
@@ -86,7 +89,17 @@ def test_variables_set_what_options_do_not(started: list[Settings], tmp_path: Pa
         CORS_AUTHZ_TLS_KEY=str(pem["key"]),
         CORS_AUTHZ_TLS_CLIENT_CA=str(pem["ca"]),
         CORS_AUTHZ_GRPC_EXPERIMENTS="-event_engine_listener",
-        CORS_AUTHZ_AUDIT="/run/audit.jsonl",
+        CORS_AUTHZ_AUDIT="/run/audit.jsonl otlp",
+        CORS_AUTHZ_AUDIT_REQUIRED="true",
+        CORS_AUTHZ_AUDIT_WHEN_FULL="block",
+        CORS_AUTHZ_AUDIT_SAMPLE_ALLOW="0.25",
+        CORS_AUTHZ_AUDIT_REVEAL="header:x-client claim:sub",
+        CORS_AUTHZ_AUDIT_KEY=str(pem["key"]),
+        CORS_AUTHZ_AUDIT_HEAD_RECORDS="10",
+        CORS_AUTHZ_AUDIT_ROTATE_BYTES="0",
+        CORS_AUTHZ_AUDIT_KEEP="3",
+        CORS_AUTHZ_AUDIT_QUEUE="1024",
+        CORS_AUTHZ_METRICS_LISTEN="0.0.0.0:8080",
         CORS_AUTHZ_LOG_LEVEL="debug",
         CORS_AUTHZ_LOG_FORMAT="json",
     )
@@ -103,13 +116,32 @@ def test_variables_set_what_options_do_not(started: list[Settings], tmp_path: Pa
                 bounds=Bounds(concurrent=9),
             ),
             grpc_experiments="-event_engine_listener",
-            audit="/run/audit.jsonl",
+            audit=AuditOptions(
+                writer=WriterOptions(
+                    targets=("/run/audit.jsonl", "otlp"),
+                    rotate_bytes=0,
+                    keep=3,
+                    queue_lines=1024,
+                    when_full=WhenFull.BLOCK,
+                    required=True,
+                    key=pem["key"],
+                    head_lines=10,
+                ),
+                sample_allow=0.25,
+                reveal=("header:x-client", "claim:sub"),
+            ),
+            metrics=MetricsOptions(listen="0.0.0.0:8080", workers=3),
             drain_seconds=0,
             grace_seconds=1.5,
             log_level="debug",
             log_format="json",
         )
     ]
+
+
+def test_without_further_options_an_audit_trail_has_its_own_defaults(started: list[Settings]) -> None:
+    assert run("--policy", "p", "--audit", "-").exit_code == 0
+    assert [settings.audit for settings in started] == [AuditOptions(writer=WriterOptions(targets=("-",)))]
 
 
 def test_auto_is_a_worker_for_each_core(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +186,19 @@ REFUSED = {
     "a certificate without a key": Refused(("--policy", "p", "--tls-cert", "c"), "tls-key: a certificate and its key"),
     "a key that is not there": Refused(
         ("--policy", "p", "--tls-cert", __file__, "--tls-key", "/absent"), "tls-key: `/absent` is no file"
+    ),
+    "records that are required and go nowhere": Refused(
+        ("--policy", "p", "--audit-required"), "audit-required: nothing is recorded; name where by --audit"
+    ),
+    "a record of half an allow": Refused(
+        ("--policy", "p", "--audit", "-", "--audit-sample-allow", "2"), "audit-sample-allow: `2.0` is no share"
+    ),
+    "a secret that is to be recorded": Refused(
+        ("--policy", "p", "--audit", "-", "--audit-reveal", "header:cookie"), "audit-reveal: header `cookie` holds"
+    ),
+    "metrics at no address": Refused(("--policy", "p", "--metrics-listen", "8080"), "metrics-listen: `8080` is no"),
+    "too few ports for the metrics of all workers": Refused(
+        ("--policy", "p", "--workers", "2", "--metrics-listen", "0.0.0.0:65535"), "need the ports 65535 to 65536"
     ),
     "an unknown level": Refused(("--policy", "p", "--log-level", "loud"), "--log-level"),
     "an unknown format": Refused(("--policy", "p", "--log-format", "xml"), "--log-format"),

@@ -38,6 +38,8 @@ from cors_authz.edge.jwks import (
     parse_key_set,
     read_key_file,
 )
+from cors_authz.edge.metrics.catalogue import JWKS_FAILURES, JWKS_FETCHED
+from cors_authz.edge.metrics.sample import Sample
 from cors_authz.policy.compiled import Provider
 
 ALL = ("RS256", "ES256", "EdDSA")
@@ -539,3 +541,27 @@ def test_a_source_serves_the_keys_of_a_real_issuer(issuer_url: str, fetch: Https
     assert until(source.current)
     made.stop()
     assert source.last_error == ""
+
+
+def test_it_is_told_when_the_keys_of_each_provider_in_force_were_read_and_how_often_that_failed() -> None:
+    def fetch(url: str) -> bytes:
+        if url == "https://b.example":
+            raise KeysError("down")
+        return key_set(ED)
+
+    clock = [100.0]
+    sources = KeySources(fetch, lambda: clock[0], lambda: 5000.0)
+    a, b, c = (provider(name, jwks_uri=f"https://{name}.example") for name in "abc")
+    made = sources.of([a, b, c])
+    assert until(lambda: made["a"].current() and made["b"].last_error and made["c"].current())
+    assert list(sources.samples()) == []
+    sources.keep_only([a, b])
+    clock[0] = 107.0
+    assert list(sources.samples()) == [
+        Sample(JWKS_FETCHED, ("a",), 4993.0),
+        Sample(JWKS_FAILURES, ("a",), 0),
+        Sample(JWKS_FETCHED, ("b",), 0.0),
+        Sample(JWKS_FAILURES, ("b",), 1),
+    ]
+    sources.stop()
+    assert list(sources.samples()) == []

@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,19 @@ import pytest
 from cors_authz.edge.compiler import compile_into
 from cors_authz.edge.generation import Generation, read_generation
 from cors_authz.edge.jwks import KeySources
-from cors_authz.edge.parts import PartsError
-from cors_authz.edge.policy_store import PolicyStore
+from cors_authz.edge.metrics.catalogue import (
+    EXCEPTION_EXPIRES,
+    POLICY,
+    POLICY_LOADED,
+    POLICY_NEWEST,
+    RELOADS,
+    TOKENS,
+)
+from cors_authz.edge.metrics.sample import Metric, Sample
+from cors_authz.edge.parts import Held, PartsError
+from cors_authz.edge.policy_store import ActivePolicy, PolicyStore, Prepared
+from cors_authz.edge.tokens import TokenReader
+from cors_authz.envoy.encode import Encoder
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import load_policy
 
@@ -144,3 +156,56 @@ def test_verified_tokens_are_remembered_for_as_long_as_the_providers_stay_the_sa
     before = store.active.tokens
     store.put_in_force(generation(tmp_path, text("r2", audience)))
     assert (store.active.tokens is before) is remembered
+
+
+def sampled(store: PolicyStore, metric: Metric) -> dict[tuple[str, ...], object]:
+    return {sample.labels: sample.value for sample in store.samples() if sample.metric is metric}
+
+
+def test_before_the_first_policy_nothing_is_said_of_one(store: PolicyStore) -> None:
+    assert list(store.samples()) == [Sample(RELOADS, ("in_force",), 0), Sample(RELOADS, ("refused",), 0)]
+
+
+def test_it_is_told_which_policy_is_in_force_and_since_when(tmp_path: Path, keys: KeySources) -> None:
+    store = PolicyStore(keys, lambda _: None, lambda: 50.0)
+    store.put_in_force(generation(tmp_path, text("r1")))
+    store.say_newest(in_force=True)
+    assert sampled(store, POLICY) == {("p", "r1", "prod"): 1}
+    assert sampled(store, POLICY_LOADED) == {(): 50.0}
+    assert sampled(store, POLICY_NEWEST) == {(): 1}
+    assert sampled(store, TOKENS) == {("remembered",): 0, ("verified",): 0}
+    store.put_in_force(generation(tmp_path, text("r2")))
+    assert sampled(store, POLICY) == {("p", "r2", "prod"): 1}
+    assert sampled(store, RELOADS) == {("in_force",): 2, ("refused",): 0}
+
+
+def test_each_refusal_is_counted_and_what_is_only_on_its_way_is_none(tmp_path: Path, store: PolicyStore) -> None:
+    store.put_in_force(generation(tmp_path, text("r1")))
+    # Right after a swap, this says that a newer version is being compiled.
+    store.say_newest(in_force=False)
+    assert (sampled(store, POLICY_NEWEST), sampled(store, RELOADS)[("refused",)]) == ({(): 0}, 0)
+    store.say_newest(in_force=False)
+    store.say_newest(in_force=False)
+    assert (sampled(store, POLICY_NEWEST), sampled(store, RELOADS)[("refused",)]) == ({(): 0}, 2)
+    store.put_in_force(generation(tmp_path, text("r2")))
+    store.say_newest(in_force=True)
+    assert (sampled(store, POLICY_NEWEST), sampled(store, RELOADS)[("refused",)]) == ({(): 1}, 2)
+
+
+def test_the_ends_of_exceptions_are_told_until_a_day_after(keys: KeySources) -> None:
+    now = 1_800_000_000.0
+    store = PolicyStore(keys, lambda _: None, lambda: now)
+    ends = {"later": now + 5, "sooner": now + 1, "ended": now - 86_400, "long ago": now - 86_401}
+    many = {f"EX-{number}": now + 10 + number for number in range(300)}
+    policy = replace(
+        load_policy([Source("policy.yaml", text("r1").encode())], "prod").policy, exceptions_until=many | ends
+    )
+    store.swap(Prepared(ActivePolicy(policy, Encoder(policy), TokenReader({}, {})), Held()))
+    told = sampled(store, EXCEPTION_EXPIRES)
+    assert list(told.items())[:4] == [
+        (("ended",), now - 86_400),
+        (("sooner",), now + 1),
+        (("later",), now + 5),
+        (("EX-0",), now + 10),
+    ]
+    assert len(told) == 200

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from cors_authz.edge.settings import MAX_WORKERS, Settings, SettingsError, tls_of
+from cors_authz.edge.settings import MAX_WORKERS, Settings, tls_of
+from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import Tls, TransportOptions
 
 

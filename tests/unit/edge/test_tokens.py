@@ -19,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cors_authz.edge.jwks import FILE_SCHEDULE, KEEP_SECONDS, KeysError, KeySource
+from cors_authz.edge.metrics.catalogue import TOKENS
+from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.tokens import JWT_AUTHN, MAX_TOKEN_CHARS, TokenReader
 from cors_authz.pdp.claims import verified
 from cors_authz.pdp.readings import TokenReading, TokenState
@@ -516,3 +518,10 @@ def test_no_claims_raise(claims: dict[str, object]) -> None:
     tokens = TokenReader({"main": ENVOY}, {})
     reading = tokens.read("main", {}, {JWT_AUTHN: {"payload": {**CLAIMS, **claims}}}, NOW)
     assert (reading.claims == {}) is (reading.state is not TokenState.VALID)
+
+
+def test_tokens_are_counted_by_whether_they_had_to_be_verified() -> None:
+    tokens = reader(Issuer())
+    for text in (GOOD, GOOD, GOOD, GOOD[:-4] + "AAAA", "nonsense"):
+        read(tokens, text)
+    assert list(tokens.samples()) == [Sample(TOKENS, ("remembered",), 2), Sample(TOKENS, ("verified",), 2)]

@@ -292,6 +292,47 @@ def test_the_access_log_has_the_decision(sentence: str) -> None:
     )
 
 
+def test_a_listener_of_the_access_log_is_sent_what_it_compares() -> None:
+    built = build(Options(access_logs=Address("logs", 9192)))
+
+    message = "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig"
+    _, log = manager(built)["access_log"]
+    assert log == {
+        "name": "envoy.access_loggers.http_grpc",
+        "typed_config": {
+            "@type": f"type.googleapis.com/{message}",
+            "common_config": {
+                "log_name": "authz",
+                "transport_api_version": "V3",
+                "grpc_service": {"envoy_grpc": {"cluster_name": "access_log"}},
+                "buffer_flush_interval": "1s",
+            },
+            "additional_request_headers_to_log": ["origin"],
+            "additional_response_headers_to_log": [
+                "access-control-allow-origin",
+                "access-control-allow-credentials",
+                "access-control-allow-methods",
+                "access-control-allow-headers",
+                "access-control-expose-headers",
+                "access-control-max-age",
+                "access-control-allow-private-network",
+                "vary",
+            ],
+        },
+    }
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    (cluster,) = (each for each in built["static_resources"]["clusters"] if each["name"] == "access_log")
+    assert (cluster["type"], cluster["typed_extension_protocol_options"]) == (
+        "STRICT_DNS",
+        {
+            protocol: {
+                "@type": f"type.googleapis.com/{protocol}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+    )
+
+
 def test_it_is_json_and_every_build_is_a_value_of_its_own() -> None:
     first, second = build(), build()
     first["static_resources"]["clusters"].clear()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from cors_authz.policy.compiled import Trust
 from tests.deciding import IDENTITY, compiled
 
 GROUPS = """
@@ -124,3 +125,49 @@ def test_an_exact_origin_is_in_its_groups_then_in_those_of_patterns_then_in_any(
         ("shops", "https://*.shop.example"),
         ("anyone", "any"),
     ]
+
+
+SIGNED = """\
+    reason: r
+    ticket: T-1
+    requestedBy: kim
+    approvals:
+    - {by: ada, role: security, at: 2026-10-01T00:00:00Z}
+    - {by: noor, role: senior, at: 2026-10-01T00:00:00Z}
+    from: 2026-12-01T00:00:00Z
+"""
+KEY = "ed25519:Qm9vb2tlZXBpbmdJbmVzS2V5MDAwMDAwMDAwMDAwMDA"
+TAGGED = f"""
+environments: {{prod: {{like: prod}}, dev: {{like: dev}}}}
+people:
+  ada:  {{roles: [security], key: "{KEY}"}}
+  noor: {{roles: [senior], key: "{KEY}"}}
+  kim:  {{roles: [developer], key: "{KEY}"}}
+originGroups:
+  web: {{origins: ["https://web.example"], trust: high}}
+  embedder: {{origins: ["https://other.example"], trust: low, environments: [dev]}}
+  anyone: {{any: true}}
+resourceGroups:
+  group:
+    sensitivity: public
+    match: [{{hosts: [api.example]}}]
+    allow: [{{origins: [web, embedder, anyone]}}]
+exceptions:
+  EX-1:
+    grant: {{resourceGroups: [group], origins: ["https://a.example"], methods: [GET]}}
+{SIGNED}    until: 2026-12-11T00:00:00Z
+  EX-2:
+    grant: {{resourceGroups: [group], origins: ["https://b.example"], methods: [GET]}}
+{SIGNED}    until: 2026-12-10T12:00:00Z
+    environments: [dev]
+"""
+
+
+def test_how_far_each_origin_group_of_the_environment_is_trusted() -> None:
+    assert compiled(TAGGED).trust == {"web": Trust.HIGH, "anyone": Trust.NONE}
+    assert compiled(TAGGED, "dev").trust == {"web": Trust.HIGH, "embedder": Trust.LOW, "anyone": Trust.NONE}
+
+
+def test_when_each_exception_of_the_environment_ends() -> None:
+    assert compiled(TAGGED).exceptions_until == {"EX-1": 1_796_947_200.0}
+    assert compiled(TAGGED, "dev").exceptions_until == {"EX-1": 1_796_947_200.0, "EX-2": 1_796_904_000.0}

@@ -1,0 +1,150 @@
+"""`cors-authz access-log`: what clients got, compared with what was decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cors_authz.cli.policy_option import environment_option, refuse
+from cors_authz.edge.access_log.options import MAX_STREAMS, AccessLogOptions, StreamBounds
+from cors_authz.edge.audit.options import WriterOptions
+from cors_authz.edge.ending import end_at_once
+from cors_authz.edge.generation import GenerationError
+from cors_authz.edge.logs import log_to_stderr
+from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.policy_files import PolicyFilesError
+from cors_authz.edge.settings import tls_of
+from cors_authz.edge.settings_error import SettingsError
+from cors_authz.edge.transport.interface import TransportError
+from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
+
+_OFF = "off"
+_pem = click.Path(path_type=Path)
+
+
+@click.command("access-log")
+@click.option(
+    "--policy",
+    "policy",
+    type=click.Path(path_type=Path),
+    envvar="CORS_AUTHZ_POLICY",
+    show_envvar=True,
+    help="The policy whose routes must be checked: a file or a directory, which is watched. Without it, every request.",
+)
+@environment_option
+@click.option(
+    "--listen",
+    default="127.0.0.1:9192",
+    show_default=True,
+    envvar="CORS_AUTHZ_ACCESS_LOG_LISTEN",
+    show_envvar=True,
+    help="host:port or unix:/path.",
+)
+@click.option(
+    "--lines",
+    metavar="PATH|-|off",
+    default="-",
+    show_default=True,
+    envvar="CORS_AUTHZ_ACCESS_LOG_LINES",
+    show_envvar=True,
+    help="Where each response is written as a line of JSON; - is standard output.",
+)
+@click.option(
+    "--sample-agreeing",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    envvar="CORS_AUTHZ_ACCESS_LOG_SAMPLE_AGREEING",
+    show_envvar=True,
+    help="The share of allowed requests that got what was decided of which lines are written; all others always are.",
+)
+@click.option(
+    "--metrics-listen",
+    metavar="HOST:PORT|off",
+    default=_OFF,
+    show_default=True,
+    envvar="CORS_AUTHZ_ACCESS_LOG_METRICS_LISTEN",
+    show_envvar=True,
+    help="Where /metrics and /healthz are read.",
+)
+@click.option(
+    "--max-streams",
+    type=click.IntRange(1, MAX_STREAMS),
+    default=StreamBounds().streams,
+    show_default=True,
+    envvar="CORS_AUTHZ_ACCESS_LOG_MAX_STREAMS",
+    show_envvar=True,
+    help="How many streams may be open; each worker of an Envoy opens one.",
+)
+@click.option(
+    "--tls-cert",
+    type=_pem,
+    envvar="CORS_AUTHZ_TLS_CERT",
+    show_envvar=True,
+    help="The certificate chain to listen with (PEM); a rotated file is picked up.",
+)
+@click.option("--tls-key", type=_pem, envvar="CORS_AUTHZ_TLS_KEY", show_envvar=True, help="Its private key (PEM).")
+@click.option(
+    "--tls-client-ca",
+    type=_pem,
+    envvar="CORS_AUTHZ_TLS_CLIENT_CA",
+    show_envvar=True,
+    help="Who signs the certificates of Envoys (PEM); then every one must show its own.",
+)
+@click.option(
+    "--grace-seconds",
+    type=click.FloatRange(0, 300),
+    default=2.0,
+    show_default=True,
+    envvar="CORS_AUTHZ_GRACE_SECONDS",
+    show_envvar=True,
+    help="How long to take what Envoys still send at the end; they send once a second.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    envvar="CORS_AUTHZ_LOG_LEVEL",
+    show_envvar=True,
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar="CORS_AUTHZ_LOG_FORMAT",
+    show_envvar=True,
+)
+def access_log(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
+    """Take Envoy's access log until SIGTERM, and tell where a client got other CORS headers than were decided.
+
+    Each response is compared with what the answer of `cors-authz serve` carried in Envoy's dynamic metadata, so any
+    instance may take any entry. `cors-authz export envoy --access-log` prints an Envoy that sends all that is needed.
+    """
+    log_to_stderr(how.pop("log_level"), how.pop("log_format"))
+    end_at_once()
+    # Here, as gRPC takes its time.
+    from cors_authz.edge.access_log.run import listen
+
+    try:
+        listen(_options(how))
+    except (SettingsError, PolicyFilesError, UnknownEnvironmentError) as error:
+        raise click.UsageError(str(error)) from error
+    except PolicyError as error:
+        refuse(error)
+    except (GenerationError, TransportError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _options(how: dict[str, Any]) -> AccessLogOptions:
+    lines, metrics = how.pop("lines"), how.pop("metrics_listen")
+    return AccessLogOptions(
+        lines=None if lines == _OFF else WriterOptions(targets=(lines,)),
+        metrics=MetricsOptions(listen=metrics) if metrics != _OFF else None,
+        tls=tls_of(how.pop("tls_cert"), how.pop("tls_key"), how.pop("tls_client_ca")),
+        bounds=StreamBounds(streams=how.pop("max_streams")),
+        **how,
+    )

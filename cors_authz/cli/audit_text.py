@@ -1,0 +1,123 @@
+"""What is said of audit files, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from cors_authz.review.audit.joined import Joined, Line
+from cors_authz.review.audit.verify import At, Report
+
+_MAX_LISTED = 10
+
+
+def verdict_lines(report: Report, names: Sequence[str], *, are_signed: bool) -> Iterator[str]:
+    """Say what is wrong with the files, line by line, then what was read, then what is not proven."""
+    for breach in report.breaches:
+        yield f"{_place(breach.at, names)}: {breach.fault.value}: {breach.text}"
+    left_out = report.breach_count - len(report.breaches)
+    if left_out:
+        yield f"and {left_out} more"
+    yield from _notes(report, names)
+    signed = "signed" if are_signed else "not checked for signatures: without --public-key, heads are no proof"
+    verdict = "NOT whole" if report.breach_count else "whole"
+    yield (
+        f"{verdict}: {_count(report.records, 'record')} of {_count(len(report.writers), 'writer')} "
+        f"in {_count(len(names), 'file')}, {_count(report.heads, 'head')} ({signed})"
+    )
+
+
+def _notes(report: Report, names: Sequence[str]) -> Iterator[str]:
+    for at in report.torn[:_MAX_LISTED]:
+        yield f"{_place(at, names)}: note: a line was not ended: its writer was killed here, or the disk was full"
+    yield from _rest(report.torn)
+    for tail in report.tails[:_MAX_LISTED]:
+        lines = f"{_count(tail.lines, 'record')} of writer {tail.writer}"
+        yield f"{_place(tail.at, names)}: note: no head anchors {lines} from here on"
+    yield from _rest(report.tails)
+    for writer, seq in report.begins_late[:_MAX_LISTED]:
+        yield f"note: writer {writer} begins at its line {seq}: what came before is not in these files"
+    yield from _rest(report.begins_late)
+    for writer in report.open_ends[:_MAX_LISTED]:
+        yield f"note: writer {writer} has no end: it still runs, was killed, or its end was cut off"
+    yield from _rest(report.open_ends)
+
+
+def _rest(listed: Sequence[object]) -> Iterator[str]:
+    if len(listed) > _MAX_LISTED:
+        yield f"note: and {len(listed) - _MAX_LISTED} more of these"
+
+
+def _place(at: At, names: Sequence[str]) -> str:
+    return f"{names[at.file]}:{at.line}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def to_text(joined: Joined) -> str:
+    """Write the lines of one request, one below the other."""
+    deliveries = "1 delivery" if len(joined.deliveries) == 1 else f"{len(joined.deliveries)} deliveries"
+    lines = [f"{_count(len(joined.decisions), 'decision')}, {deliveries}"]
+    for decision in joined.decisions:
+        lines += ["", *_decision(decision)]
+    for delivery in joined.deliveries:
+        lines += ["", *_delivery(delivery)]
+    lines += ["", f"{joined.left_out} more were left out"] if joined.left_out else []
+    return "\n".join(map(_shown, lines)) + "\n"
+
+
+def _decision(line: Line) -> Iterator[str]:
+    shadow = ", in shadow: not applied" if line.get("shadow") else ""
+    status = f", status {line['status']}" if line.get("status") else ""
+    became = f"{line.get('outcome')}, {line.get('reason')}{status}{shadow}"
+    yield f"{_instant(line)}  decision {line.get('decision_id', '')}: {became}"
+    origin = f" from {line['origin']} ({line.get('origin_group') or 'not listed'})" if line.get("origin") else ""
+    yield f"  request        {line.get('method', '')} {line.get('host', '')}{line.get('path', '')}{origin}"
+    yield from _pairs(line, ("group", "rule", "tenant", "version", "principal", "revision", "trace_id"))
+    justification = line.get("justification") or {}
+    if justification:
+        yield f"  justification  {justification.get('at', '')} {justification.get('text', '')}".rstrip()
+    for guard in line.get("guards", ()):
+        yield f"  guard          {guard['name']}: {guard['verdict']}"
+    for name in ("headers", "claims"):
+        for key, value in (line.get(name) or {}).items():
+            yield f"  {name[:-1]:<15}{key}: {value}"
+    yield from _lists(line, ("roles", "injected", "masked", "erased"))
+    yield f"  took           {line.get('latency_us', 0)} µs"
+
+
+def _delivery(line: Line) -> Iterator[str]:
+    verdicts = ", ".join(map(str, line.get("verdicts", ())))
+    yield f"{_instant(line)}  delivery of {line.get('decision_id') or 'no decision'}: {verdicts}"
+    yield f"  request        {line.get('method', '')} {line.get('host', '')}{line.get('path', '')}"
+    yield from _pairs(line, ("status", "flags", "details", "duration_us"))
+    for name in ("decided", "delivered"):
+        for key, value in (line.get(name) or {}).items():
+            yield f"  {name:<15}{key}: {value}"
+
+
+def _pairs(line: Line, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if line.get(name):
+            yield f"  {name:<15}{line[name]}"
+
+
+def _lists(line: Line, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if line.get(name):
+            yield f"  {name:<15}{', '.join(map(str, line[name]))}"
+
+
+def _instant(line: Line) -> str:
+    time = line.get("time")
+    try:
+        return datetime.fromtimestamp(float(time or 0), UTC).isoformat(timespec="milliseconds")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "at no time"
+
+
+def _shown(line: str) -> str:
+    # What a client sent must not steer the terminal.
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

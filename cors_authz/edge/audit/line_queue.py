@@ -1,0 +1,166 @@
+"""Lines on their way from the checks to one sink: bounded, and what finds no room is counted and told."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, unique
+from threading import Condition
+from typing import Final, NamedTuple
+
+from cors_authz.edge.audit.options import WhenFull, WriterOptions
+from cors_authz.edge.observation import NotRecordedError
+
+_log = logging.getLogger(__name__)
+
+LINES_OF_A_CHUNK: Final = 64
+"""So many lines are put together where they were made: a thousand that lie about push the policy out of the caches."""
+BLOCK_SECONDS: Final = 0.2
+TELL_SECONDS: Final = 10.0
+
+
+@unique
+class Lost(Enum):
+    """Why a line was lost: there was no room for it, or none because the sink took nothing."""
+
+    # Members are single, and the hash of an Enum is slow.
+    __hash__ = object.__hash__
+
+    FULL = "full"
+    UNWRITABLE = "unwritable"
+
+
+class Clocks(NamedTuple):
+    """The time in seconds since the epoch, and seconds that never go back."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+class _Chunk(NamedTuple):
+    text: bytes
+    lines: int
+
+
+class LineQueue:
+    """Holds lines from many threads for one that takes them.
+
+    Args:
+        target: the sink, for people.
+        options: how much waits, and what happens beyond that.
+        monotonic: gives seconds that never go back.
+    """
+
+    def __init__(self, target: str, options: WriterOptions, monotonic: Callable[[], float]) -> None:
+        self._target = target
+        self._capacity = options.queue_lines
+        self._tight = options.queue_lines * 3 // 4
+        self._drops = options.when_full is WhenFull.DROP_ALLOW_FIRST
+        self._required = options.required
+        self._monotonic = monotonic
+        self._lines: list[bytes] = []
+        self._chunks: deque[_Chunk] = deque()
+        self._room = Condition()
+        self._waiting = 0
+        self._is_careful = False
+        self._is_failing = False
+        self._has_waited_in_vain = False
+        self._told_at = -TELL_SECONDS
+        self.lost = dict.fromkeys(Lost, 0)
+
+    @property
+    def waiting(self) -> int:
+        """How many lines were put here and are not known to be written, nor lost."""
+        return self._waiting + len(self._lines)
+
+    def put(self, line: bytes, *, is_expendable: bool) -> None:
+        """Hand over a line; returns at once, but for `WhenFull.BLOCK` where there is no room.
+
+        Raises: NotRecordedError if the line is required, and lost.
+        """
+        if self._is_careful:
+            self._put_carefully(line, is_expendable=is_expendable)
+            return
+        lines = self._lines
+        lines.append(line)
+        if len(lines) >= LINES_OF_A_CHUNK:
+            with self._room:
+                self._pack()
+
+    def take(self) -> list[bytes]:
+        """Take the lines that wait; they count as waiting until `written` or `lose` says what became of them."""
+        with self._room:
+            self._pack()
+            chunks, self._chunks = self._chunks, deque()
+        return [line for chunk in chunks for line in chunk.text.splitlines(keepends=True)]
+
+    def written(self, lines: int) -> None:
+        """Say that so many lines were written."""
+        with self._room:
+            # Not below none: what is given up may be written after all.
+            self._waiting = max(0, self._waiting - lines)
+            self._has_waited_in_vain = False
+            self._watch()
+            self._room.notify_all()
+
+    def say_failing(self, *, failing: bool) -> None:
+        """Say whether the sink takes nothing."""
+        with self._room:
+            self._is_failing = failing
+            self._watch()
+
+    def lose_all(self) -> None:
+        """Count what waits as lost, with what was taken and is not known to be written: nobody writes it any more."""
+        with self._room:
+            self._pack()
+            self._chunks.clear()
+            self.lost[Lost.UNWRITABLE] += self._waiting
+            self._waiting = 0
+
+    def _pack(self) -> None:
+        lines = self._lines[:]
+        if lines:
+            # What another thread adds meanwhile stands behind these.
+            del self._lines[: len(lines)]
+            self._chunks.append(_Chunk(b"".join(lines), len(lines)))
+            self._waiting += len(lines)
+            self._watch()
+
+    def _watch(self) -> None:
+        self._is_careful = self._waiting >= self._tight or (self._required and self._is_failing)
+
+    def _put_carefully(self, line: bytes, *, is_expendable: bool) -> None:
+        with self._room:
+            if self._has_room(is_expendable=is_expendable):
+                self._lines.append(line)
+                self._pack()
+                return
+            reason = Lost.UNWRITABLE if self._is_failing else Lost.FULL
+            self.lost[reason] += 1
+        self._tell(reason)
+        if self._required:
+            raise NotRecordedError(f"the audit trail takes no records: {self._target}")
+
+    def _has_room(self, *, is_expendable: bool) -> bool:
+        if self._required and self._is_failing:
+            return False
+        self._pack()
+        if self._drops:
+            return self._waiting < (self._tight if is_expendable else self._capacity)
+        if self._waiting >= self._capacity and not self._has_waited_in_vain:
+            # Whoever comes after one that waited in vain does not wait as well: checks would come to a stand.
+            self._has_waited_in_vain = not self._room.wait_for(self._is_below_capacity, BLOCK_SECONDS)
+        return self._is_below_capacity()
+
+    def _is_below_capacity(self) -> bool:
+        return self._waiting < self._capacity
+
+    def _tell(self, reason: Lost) -> None:
+        now = self._monotonic()
+        if now - self._told_at < TELL_SECONDS:
+            return
+        self._told_at = now
+        lost = sum(self.lost.values())
+        mend = "see that it can be written" if reason is Lost.UNWRITABLE else "it is slower than the checks"
+        _log.error("the audit trail loses records, %s up to now: %s takes too few; %s", lost, self._target, mend)

@@ -1,0 +1,97 @@
+"""All that watches the checks of one process, as its settings and OpenTelemetry's variables ask for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Protocol
+
+from cors_authz.edge.audit.trail import AuditTrail
+from cors_authz.edge.cases import Cases
+from cors_authz.edge.clock import new_decision_id, now_seconds
+from cors_authz.edge.ledger import Ledger
+from cors_authz.edge.metrics.counters import Counters
+from cors_authz.edge.metrics.endpoint import MetricsEndpoint, MetricsOptions
+from cors_authz.edge.metrics.process import process_samples
+from cors_authz.edge.metrics.sample import Source
+from cors_authz.edge.observe import Told, no_measure, no_record, no_span, observer
+from cors_authz.edge.service import Watch, no_parent
+from cors_authz.edge.settings import Settings
+from cors_authz.edge.telemetry.otlp import Signal, is_wanted
+from cors_authz.edge.tracing.tracing import Tracing
+
+ORIGINS_PAGE = "/origins"
+
+
+class Running(Protocol):
+    """What goes on beside the checks."""
+
+    def start(self) -> None:
+        """Begin; once only."""
+
+    def stop(self) -> None:
+        """End, in bounded time."""
+
+
+class Watchers:
+    """Traces, records and counts checks, each only where somebody asks for it.
+
+    Args:
+        settings: those of the service.
+        worker: the number of this process where there are several.
+
+    Raises: SettingsError for a setting or a variable that cannot be, or an audit trail that cannot be written.
+    """
+
+    def __init__(self, settings: Settings, worker: int | None) -> None:
+        self._settings, self._worker = settings, worker
+        self._is_counted = settings.metrics is not None or is_wanted(Signal.METRICS, os.environ)
+        self._tracing = Tracing.from_environment(os.environ, worker, new_decision_id)
+        self._audit = AuditTrail(settings.audit, new_decision_id()) if settings.audit else None
+        self._counters, self._ledger = Counters(), Ledger(now_seconds)
+        self._cases = Cases((self._counters.take, self._ledger.take))
+        self._running: list[Running] = [part for part in (self._audit, self._tracing) if part is not None]
+
+    def watch(self) -> Watch:
+        """Give what the service tells its checks."""
+        tracing, audit = self._tracing, self._audit
+        if not (self._is_counted or tracing or audit):
+            return Watch()
+        append = audit.append if audit else no_record
+        measure = self._counters.measure if self._is_counted else no_measure
+        span_of = tracing.span_of if tracing else no_span
+        observe = observer(Told(self._cases.of, append, measure, span_of))
+        return Watch(tracing.parent_of if tracing else no_parent, observe)
+
+    def show(self, sources: Iterable[Source]) -> None:
+        """Show metrics of ours, and of others, to whoever is to have them.
+
+        Raises: SettingsError for an address that cannot be had.
+        """
+        counted = [self._cases.settled(part.samples) for part in (self._counters, self._ledger)]
+        beside = [part.samples for part in (self._audit, self._tracing) if part is not None]
+        all_sources = [*sources, process_samples, *counted, *beside]
+        if self._settings.metrics is not None:
+            self._running.append(self._endpoint(self._settings.metrics, all_sources))
+        if is_wanted(Signal.METRICS, os.environ):
+            # With OpenTelemetry's SDK behind it, it is imported only where it is asked for.
+            from cors_authz.edge.metrics.otlp import export_from
+
+            self._running.append(export_from(os.environ, all_sources, self._worker))
+
+    def start(self) -> None:
+        """Begin; once only."""
+        for part in self._running:
+            part.start()
+
+    def stop(self) -> None:
+        """End; what waits is written or sent, in bounded time."""
+        with ExitStack() as ending:
+            for part in self._running:
+                ending.callback(part.stop)
+
+    def _endpoint(self, options: MetricsOptions, sources: Iterable[Source]) -> MetricsEndpoint:
+        return MetricsEndpoint(
+            options.address(self._worker or 0), sources, {ORIGINS_PAGE: self._cases.settled(self._ledger.page)}
+        )

@@ -1,0 +1,315 @@
+"""The audit trail of a real service: what a kill loses, that an end loses nothing, and 503 where it must record."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Final, NamedTuple
+
+import grpc
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from cors_authz._gen.wire.external_auth_pb2 import CheckResponse
+from cors_authz.cli.main import cli
+from cors_authz.edge.audit.lane import FLUSH_SECONDS
+from cors_authz.edge.transport.interface import CHECK_METHOD
+from tests.serving import POLICY_TEXT, SECONDS, asked, command, environment, until
+
+ALLOWED: Final = asked("https://shop.example")
+REFUSED: Final = asked("https://evil.example")
+SLACK_SECONDS: Final = 0.15
+"""Beside a flush interval: two cores are shared with whatever else runs, and the thread that writes waits its turn."""
+
+
+class Running(NamedTuple):
+    """A service that runs, its log, and where each worker listens."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    addresses: tuple[str, ...]
+
+
+@contextmanager
+def serving(policy: Path, log: Path, *arguments: str, **variables: str) -> Iterator[Running]:
+    options = ("--policy", str(policy), "--listen", "127.0.0.1:0", "--drain-seconds", "0", *arguments)
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command(*options), env={**environment(), **variables}, stderr=stderr)
+    try:
+        until(lambda: process.poll() is not None or "decides on" in log.read_text() or "decide on" in log.read_text())
+        found = re.findall(r"127\.0\.0\.1:[1-9][0-9]*", log.read_text())
+        assert found, log.read_text()
+        yield Running(process, log, tuple(dict.fromkeys(found)))
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY_TEXT)
+    return file
+
+
+class Answered(NamedTuple):
+    """A decision that the client knows of, and when it got to know."""
+
+    decision_id: str
+    at: float
+
+
+def ask_until(ended: Event, address: str, message: bytes = ALLOWED) -> list[Answered]:
+    """Ask as fast as it goes, until the service is gone or the test has seen enough."""
+    answered = []
+    with grpc.insecure_channel(address) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK_METHOD)
+        while not ended.is_set():
+            try:
+                response = CheckResponse.FromString(call(message, timeout=SECONDS))
+            except grpc.RpcError:
+                break
+            decision_id = response.dynamic_metadata.fields["decision_id"].string_value
+            answered.append(Answered(decision_id, time.monotonic()))
+    return answered
+
+
+def one(address: str, message: bytes = ALLOWED) -> CheckResponse:
+    with grpc.insecure_channel(address) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK_METHOD)
+        return CheckResponse.FromString(call(message, timeout=SECONDS))
+
+
+def recorded(*files: Path) -> list[str]:
+    """Give the ids of the decisions in files; a line that was torn is passed over."""
+    lines = (line for file in files for line in file.read_bytes().splitlines())
+    whole = (line for line in lines if b'"kind":"decision"' in line and line.endswith(b"}"))
+    return [orjson.loads(line)["decision_id"] for line in whole]
+
+
+def files_of(file: Path) -> list[Path]:
+    return sorted(file.parent.glob(f"{file.name}*"))
+
+
+def verify(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["audit", "verify", *map(str, arguments)])
+
+
+def killed_under_load(running: Running, number: signal.Signals, seconds: float) -> tuple[list[Answered], float]:
+    """Send a signal while four clients ask; give what they were answered, and when the signal was sent."""
+    with ThreadPoolExecutor(4) as pool:
+        ended = Event()
+        clients = [pool.submit(ask_until, ended, address) for address in running.addresses for _ in range(2)]
+        time.sleep(seconds)
+        at = time.monotonic()
+        running.process.send_signal(number)
+        running.process.wait(SECONDS)
+        answered = [each for client in clients for each in client.result()]
+    return answered, at
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_a_service_that_is_killed_loses_the_records_of_its_last_flush_interval_at_most(
+    round_: int, policy: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "audit"
+    with serving(policy, tmp_path / "log", "--audit", str(file), "--audit-rotate-bytes", "262144") as running:
+        answered, at = killed_under_load(running, signal.SIGKILL, 1.0 + 0.017 * round_)
+    found = set(recorded(*files_of(file)))
+    lost = [each for each in answered if each.decision_id not in found]
+    assert len(answered) > 200
+    assert [each for each in lost if each.at < at - FLUSH_SECONDS - SLACK_SECONDS] == []
+    # Who comes after begins on a line of its own, and the chain of the one that was killed is whole as far as it goes.
+    with serving(policy, tmp_path / "log2", "--audit", str(file)) as running:
+        one(running.addresses[0])
+        running.process.terminate()
+        running.process.wait(SECONDS)
+    result = verify(*files_of(file))
+    assert result.exit_code == 0, result.output
+    assert "has no end: it still runs, was killed, or its end was cut off" in result.output
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_service_that_is_told_to_end_loses_nothing(workers: str, policy: Path, tmp_path: Path) -> None:
+    file = tmp_path / "audit"
+    arguments = ("--audit", str(file), "--audit-rotate-bytes", "262144", "--workers", workers)
+    with serving(policy, tmp_path / "log", *arguments) as running:
+        answered, _ = killed_under_load(running, signal.SIGTERM, 1.0)
+        assert running.process.returncode == 0
+    found = recorded(*files_of(file))
+    assert len(answered) > 200
+    assert {each.decision_id for each in answered} <= set(found)
+    assert len(found) == len(set(found))
+    result = verify(*files_of(file))
+    assert (result.exit_code, "note:" in result.output) == (0, False), result.output
+    assert f"{len(found)} records of {workers} writer" in result.output
+
+
+def test_signed_heads_are_verified_with_the_public_key_and_a_changed_line_is_named(
+    policy: Path, tmp_path: Path
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make keys with")
+    key, public, file = tmp_path / "audit.key", tmp_path / "audit.pub", tmp_path / "audit"
+    subprocess.run([openssl, "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    subprocess.run([openssl, "pkey", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    with serving(policy, tmp_path / "log", "--audit", str(file), "--audit-key", str(key)) as running:
+        one(running.addresses[0])
+        one(running.addresses[0], REFUSED)
+        running.process.terminate()
+        running.process.wait(SECONDS)
+    assert verify("--public-key", public, file).output == ("whole: 2 records of 1 writer in 1 file, 2 heads (signed)\n")
+    file.write_bytes(file.read_bytes().replace(b"evil.example", b"good.example"))
+    result = verify("--public-key", public, file)
+    assert (result.exit_code, result.output.partition("\n")[0]) == (
+        7,
+        f"{file}:3: changed: this line is not what was written after {file}:2, or that was changed",
+    )
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of a few kilobytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = [shutil.which("mount") or "", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
+    if (
+        os.geteuid()
+        or shutil.which("mount") is None
+        or subprocess.run(mount, check=False, capture_output=True).returncode
+    ):
+        pytest.skip("a disk can only be mounted by root, where the system allows it")
+    try:
+        yield folder
+    finally:
+        subprocess.run([shutil.which("umount") or "", "-l", str(folder)], check=True)
+
+
+def reason(response: CheckResponse) -> str:
+    return response.dynamic_metadata.fields["reason"].string_value
+
+
+def test_a_full_disk_is_told_and_decisions_go_on_and_all_is_written_once_there_is_room(
+    tiny_disk: Path, policy: Path, tmp_path: Path
+) -> None:
+    file, filling = tiny_disk / "audit", tiny_disk / "filling"
+    filling.write_bytes(b"." * 240_000)
+    with serving(policy, tmp_path / "log", "--audit", str(file)) as running:
+        answers = [one(running.addresses[0]) for _ in range(100)]
+        until(lambda: "No space left on device" in running.log.read_text())
+        answers += [one(running.addresses[0]) for _ in range(10)]
+        assert {reason(answer) for answer in answers} == {"rule_allowed"}
+        filling.unlink()
+        until(lambda: "the audit trail is written again" in running.log.read_text())
+        running.process.terminate()
+        running.process.wait(SECONDS)
+    assert len(set(recorded(file))) == 110
+    assert verify(file).exit_code == 0
+    assert "0 records were lost" in (tmp_path / "log").read_text()
+
+
+def test_where_records_are_required_nothing_is_allowed_while_they_cannot_be_written(
+    policy: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "folder" / "audit"
+    file.parent.mkdir()
+    with serving(policy, tmp_path / "log", "--audit", str(file), "--audit-required") as running:
+        address = running.addresses[0]
+        assert reason(one(address)) == "rule_allowed"
+        until(lambda: len(recorded(file)) == 1)
+        shutil.rmtree(file.parent)
+        one(address)
+        until(lambda: reason(one(address)) == "audit_unavailable")
+        refused = one(address)
+        assert (refused.status.code, refused.error_response.status.code) == (14, 503)
+        file.parent.mkdir()
+        until(lambda: reason(one(address)) == "rule_allowed")
+        running.process.terminate()
+        running.process.wait(SECONDS)
+    assert len(recorded(file)) >= 2
+
+
+class Collector(grpc.GenericRpcHandler):
+    """A collector of logs, at a port of its own that it leaves and takes again."""
+
+    def __init__(self) -> None:
+        self.records: list[LogRecord] = []
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """Take whatever is sent."""
+        del handler_call_details
+        return grpc.unary_unary_rpc_method_handler(self._take)
+
+    def _take(self, raw: bytes, _context: grpc.ServicerContext) -> bytes:
+        for resource in ExportLogsServiceRequest.FromString(raw).resource_logs:
+            for scope in resource.scope_logs:
+                self.records += scope.log_records
+        return b""
+
+    def bodies(self) -> list[bytes]:
+        """Give the lines that were taken."""
+        return [record.body.string_value.encode() + b"\n" for record in self.records]
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """Listen."""
+        server = grpc.server(ThreadPoolExecutor(2), handlers=[self], options=[("grpc.so_reuseport", 0)])
+        server.add_insecure_port(self.address)
+        server.start()
+        yield
+        server.stop(None).wait()
+
+
+def test_a_collector_that_is_down_is_told_once_and_gets_all_records_once_it_is_up(policy: Path, tmp_path: Path) -> None:
+    collector, variable = Collector(), "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
+    variables = {variable: f"http://{collector.address}", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "300"}
+    with serving(policy, tmp_path / "log", "--audit", "otlp", **variables) as running:
+        answers = [one(running.addresses[0]) for _ in range(20)]
+        until(lambda: "does not take logs" in running.log.read_text())
+        answers += [one(running.addresses[0], REFUSED) for _ in range(20)]
+        with collector.up():
+            until(lambda: len(collector.records) > len(answers))
+            running.process.terminate()
+            running.process.wait(SECONDS)
+    said = running.log.read_text()
+    assert (said.count("does not take logs"), said.count("takes logs again; 0 were lost")) == (1, 1)
+    assert "Traceback" not in said
+    (tmp_path / "kept").write_bytes(b"".join(collector.bodies()))
+    assert "whole: 40 records of 1 writer" in verify(tmp_path / "kept").output
+    ids = {answer.dynamic_metadata.fields["decision_id"].string_value for answer in answers}
+    assert set(recorded(tmp_path / "kept")) == ids
+    attributes = {each.key: each.value.string_value for each in collector.records[-2].attributes}
+    assert (attributes["cors_authz.outcome"], attributes["cors_authz.reason"]) == ("deny", "origin_not_allowed")
+
+
+def test_a_target_or_a_secret_that_cannot_be_is_told_at_the_start(policy: Path, tmp_path: Path) -> None:
+    for arguments, told in (
+        (("--audit", f"{tmp_path}/absent/log"), "absent/log` cannot be written: No such file or directory"),
+        (("--audit", "-", "--audit-reveal", "header:cookie"), "header `cookie` holds secrets, and is never recorded"),
+        (("--audit", "-", "--audit-key", str(tmp_path / "absent")), "cannot be read: No such file or directory"),
+    ):
+        run = subprocess.run(
+            command("--policy", str(policy), *arguments),
+            env=environment(),
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        said = " ".join(run.stderr.decode().split())
+        assert (run.returncode, told in said) == (2, True), said
