@@ -20,14 +20,16 @@ SIZE ?= full
 GRPCIO_OLDEST := 1.66.2
 GRPCIO_NEWEST := 1.85.1
 
-.PHONY: help run test lint format types proto contract mutants bench bench-readme soak clean
+.PHONY: help run observe dashboards test lint format types proto contract mutants bench bench-readme soak clean
 
 help:
 	@echo "make run       a tour through a real Envoy, then it stays up (TOUR=only ends after it; PORT=10000)"
+	@echo "make observe   the demo under load, watched: traces, decisions, and Prometheus where it is installed (PORT=10000)"
 	@echo "make test      every test, real Envoy included (ARGS is handed to pytest)"
 	@echo "make lint      format, lint and types, as CI has them"
 	@echo "make format    write the format and the fixes that are safe"
 	@echo "make proto     generate cors_authz/_gen from proto/"
+	@echo "make dashboards  write monitoring/dashboards from monitoring/boards.py"
 	@echo "make contract  the wire against Envoy's own messages, and the oldest and newest grpcio"
 	@echo "make mutants   change the decision core line by line and see whether a test notices"
 	@echo "make bench     measure the service, its floors and its peers (h2load; Go and Rust where they are installed)"
@@ -37,6 +39,9 @@ help:
 
 run: $(VENV)/.demo
 	$(BIN)/cors-authz demo --tour $(TOUR) --port $(PORT)
+
+observe: $(VENV)/.demo
+	$(BIN)/cors-authz observe --demo --port $(PORT)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -54,6 +59,9 @@ format: $(VENV)/.dev
 proto: $(VENV)/.dev
 	$(BIN)/python -m grpc_tools.protoc -Icors_authz/_gen=proto/cors_authz --python_out=. --pyi_out=. \
 	  $(patsubst proto/cors_authz/%,cors_authz/_gen/%,$(wildcard proto/cors_authz/*/*.proto))
+
+dashboards: $(VENV)/.dev
+	$(BIN)/python -m monitoring.boards
 
 contract: $(VENV)/.dev .venv-oracle/.ready .venv-grpcio-oldest/.ready .venv-grpcio-newest/.ready
 	CORS_AUTHZ_ORACLE_PYTHON=.venv-oracle/bin/python $(BIN)/python -m pytest tests/contract

@@ -20,7 +20,7 @@ from cors_authz.edge.observation import Observation, SpanIds
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.fetch.request import Request
 from cors_authz.pdp.decide import refuse_unread
-from cors_authz.pdp.decision import Decision, Reason
+from cors_authz.pdp.decision import Decision, Outcome, Reason
 from cors_authz.pdp.readings import TokenReading
 from cors_authz.policy.compiled import CompiledPolicy
 from tests.deciding import DECISION_ID, IDENTITY, NOW, ask, compiled, decided, preflight, token
@@ -306,6 +306,7 @@ originGroups:
   all: {origins: ["https://*.shop.example", "https://shop.example:444"], trust: high}
 guards:
   lan: {sourceIn: [10.0.0.0/8], phase: both}
+  near: {sourceIn: [10.0.0.0/16]}
   here: {header: {name: x-a, equals: b}}
 resourceGroups:
   api:
@@ -320,7 +321,7 @@ resourceGroups:
     - {origins: [all], methods: [GET, PUT], credentials: [cookie]}
   guarded:
     match: [{hosts: [guarded.example]}]
-    guards: [lan, here]
+    guards: [lan, near, here]
     allow: [{origins: [web], methods: [PUT], allowPrivateNetwork: true}]
   try:
     match: [{hosts: [try.example]}]
@@ -345,10 +346,11 @@ VARIETY: Final = [
             "https://evil.test",
             "",
         )
-        for source, headers in (("10.0.0.1", {"x_a": "b"}), ("10.0.0.1", {}), ("192.0.2.1", {}))
+        for source, headers in (("10.0.0.1", {"x_a": "b"}), ("10.0.0.1", {}), ("10.1.0.1", {}), ("192.0.2.1", {}))
     ),
     *(
-        preflight(f"PUT https://{host}/{path}", "https://shop.example", *asked, **headers)
+        preflight(f"PUT https://{host}/{path}", origin, *asked, **headers)
+        for origin in ("https://shop.example", "https://evil.test")
         for host, path in (("api.example", "v1/a"), ("guarded.example", ""), ("try.example", ""))
         for asked in ((), ("x-a",))
         for headers in ({}, {"access_control_request_private_network": "true"})
@@ -359,6 +361,7 @@ VARIETY: Final = [
 def test_what_is_spliced_on_is_what_would_be_written_anew() -> None:
     policy = compiled(MANY)
     decisions = [decided(policy, request, now=now) for now in (NOW, NOW + 5e7) for request in VARIETY]
+    decisions += [each._replace(roles=("clerk",)) for each in decisions if each.outcome is Outcome.ALLOW]
     anew = [line_of(Recorder(AuditOptions(writer=STDOUT)), observed(each)) for each in decisions]
     for order in (1, -1):
         recorder, cases = Recorder(AuditOptions(writer=STDOUT)), Cases(())

@@ -865,7 +865,7 @@ def test_a_file_that_another_process_put_aside_in_the_same_moment_is_not_put_asi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "log"
-    first, second = (FileSink(file, 5, 9, lambda: NOW) for _ in range(2))
+    first, second = (FileSink(file, 10, 9, lambda: NOW) for _ in range(2))
     for sink in (first, second):
         sink.prepare()
         sink.write([b"0\n1\n2\n"])

@@ -148,6 +148,11 @@ def test_ipv6_addresses_are_listened_on() -> None:
     endpoint.stop()
 
 
+def test_an_endpoint_that_nobody_asked_for_a_while_answers_on(endpoint: MetricsEndpoint) -> None:
+    time.sleep(0.7)
+    assert get(endpoint.address).status == 200
+
+
 def test_what_never_answered_can_be_stopped() -> None:
     MetricsEndpoint(ANY_PORT, []).stop()
 
@@ -324,6 +329,7 @@ def test_one_that_was_cut_off_and_cannot_leave_yet_is_not_cut_off_twice(serve: S
     time.sleep(FEW.crowded_seconds + 0.1)
     for _ in range(2):
         connected(server)
+    silent.settimeout(SECONDS / 4)
     assert said(silent) == b""
     held.set()
 
