@@ -7,7 +7,7 @@ pays for a key, a look-up and an addition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from threading import Lock
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -118,15 +118,16 @@ class Cases:
             key: object = reason
         else:
             # At once: to look up twenty fields of a named tuple would cost as much again as all the rest.
-            policy, request, _, _, _, route, _, method, kind, origin, _, _, version, _, tenants, _, _, rule, _, _ = (
-                facts
-            )
+            policy, request, _, _, _, route, _, run, kind, origin, _, _, version, _, tenants, _, _, rule, _, _ = facts
+            method, _, host, _, headers, _, _, _, _, _ = request
             if self._policy() is not policy:
                 self._begin(policy)
-            # The parts of a policy live as long as it does, and so do their identities.
-            parts = (id(guard), id(route), id(rule), request[0], request[2], origin, method, tenants, version)
             told = announcements(decision, facts) if version or kind is _PREFLIGHT else None
-            key = (reason, status, shadow, kind, parts, not roles, told, _carries_credentials(facts))
+            granted = rule.credentials if rule else facts.credentials
+            carries = bool(granted) and _carries(headers, granted)
+            # The parts of a policy live as long as it does, and so do their identities.
+            parts = (id(guard), id(route), id(rule), host, origin, tenants, version)
+            key = (reason, status, shadow, kind, method, run, parts, not roles, told, carries)
         return self._current.get(key) or self._meet(key, decision)
 
     def settle(self) -> None:
@@ -186,7 +187,7 @@ def features_of(decision: Decision) -> Features:
         method=_carried(facts.method or ""),
         tenant=_carried(facts.tenant),
         origin=_carried(facts.origin),
-        credentials=_carries_credentials(facts),
+        credentials=_carries(facts.request.headers, facts.credentials),
     )
     if listed is None:
         return about
@@ -204,12 +205,8 @@ def announcements(decision: Decision, facts: Facts) -> tuple[bool, ...]:
     return (version is not None and version.deprecated is not None and decision.now < version.deprecated,)
 
 
-def _carries_credentials(facts: Facts) -> bool:
-    """Tell whether the request carries a cookie or an Authorization that travels on with it."""
-    granted = facts.credentials
-    if not granted:
-        return False
-    headers = facts.request.headers
+def _carries(headers: Mapping[str, str], granted: frozenset[Credential]) -> bool:
+    """Tell whether a request carries a cookie or an Authorization that travels on with it."""
     return ("cookie" in headers and _COOKIE in granted) or ("authorization" in headers and _BEARER in granted)
 
 

@@ -48,7 +48,7 @@ class Watchers:
         self._settings, self._worker = settings, worker
         self._is_counted = settings.metrics is not None or is_wanted(Signal.METRICS, os.environ)
         self._tracing = Tracing.from_environment(os.environ, worker, new_decision_id)
-        self._audit = AuditTrail(settings.audit, new_decision_id()) if settings.audit else None
+        self._audit = AuditTrail(settings.audit, new_decision_id(), worker) if settings.audit else None
         self._counters, self._ledger = Counters(), Ledger(now_seconds)
         self._cases = Cases((self._counters.take, self._ledger.take))
         self._running: list[Running] = [part for part in (self._audit, self._tracing) if part is not None]
@@ -72,13 +72,15 @@ class Watchers:
         counted = [self._cases.settled(part.samples) for part in (self._counters, self._ledger)]
         beside = [part.samples for part in (self._audit, self._tracing) if part is not None]
         all_sources = [*sources, process_samples, *counted, *beside]
-        if self._settings.metrics is not None:
-            self._running.append(self._endpoint(self._settings.metrics, all_sources))
         if is_wanted(Signal.METRICS, os.environ):
             # With OpenTelemetry's SDK behind it, it is imported only where it is asked for.
             from cors_authz.edge.metrics.otlp import export_from
 
-            self._running.append(export_from(os.environ, all_sources, self._worker))
+            export = export_from(os.environ, all_sources, self._worker)
+            self._running.append(export)
+            all_sources.append(export.samples)
+        if self._settings.metrics is not None:
+            self._running.append(self._endpoint(self._settings.metrics, all_sources))
 
     def start(self) -> None:
         """Begin; once only."""

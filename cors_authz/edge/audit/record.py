@@ -7,6 +7,7 @@ all checks of a case share once for them. Only the rest is written each time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 from weakref import ref
 
@@ -84,21 +85,26 @@ class Recorder:
             case: the case that it is of; what the records of a case share is written once.
         """
         decision, decision_id, laps, _, tokens = observation
-        shared = case.shared
-        if shared is None:
-            shared = case.shared = self._share_of(decision)
-        record: dict[str, object] = {
-            "time": decision.now,
-            "decision_id": decision_id,
-            "latency_us": int((laps[-1] - laps[0]) * _MICROSECONDS),
-        }
-        if decision.facts is not None:
-            _add_request(record, decision.facts.request, shared.headers)
+        _, _, _, facts, _, roles, _, now = decision
+        names, text = case.shared or self._settle(decision, case)
+        latency_us = int((laps[-1] - laps[0]) * _MICROSECONDS)
+        record: dict[str, object] = {"time": now, "decision_id": decision_id, "latency_us": latency_us}
+        if facts is not None:
+            _add_request(record, facts.request, names)
+        if roles:
+            record["roles"] = _cut(roles)
         if span is not None:
             record["trace_id"], record["span_id"] = span
-        if decision.roles or (self._claims and tokens):
-            self._add_caller(record, observation)
-        return _dumped(record) + shared.text
+        if self._claims and tokens:
+            self._add_claims(record, observation)
+        try:
+            return orjson.dumps(record)[:-1] + text
+        except TypeError:
+            return _dumped(record) + text
+
+    def _settle(self, decision: Decision, case: Case) -> Shared:
+        shared = case.shared = self._share_of(decision)
+        return shared
 
     def _share_of(self, decision: Decision) -> Shared:
         facts = decision.facts
@@ -129,28 +135,29 @@ class Recorder:
             text = known.texts[key] = _spliced(_of_policy(decision, known.masked, self._share))
         return text
 
-    def _add_caller(self, record: dict[str, object], observation: Observation) -> None:
-        roles = observation.decision.roles
-        if roles:
-            record["roles"] = [role[:MAX_TEXT] for role in roles[:MAX_ROLES]]
-        if self._claims:
-            claims = dict(_revealed_claims(self._claims, observation))
-            if claims:
-                record["claims"] = claims
+    def _add_claims(self, record: dict[str, object], observation: Observation) -> None:
+        claims = dict(_revealed_claims(self._claims, observation))
+        if claims:
+            record["claims"] = claims
 
 
 def _add_request(record: dict[str, object], request: Request, names: Iterable[str]) -> None:
-    headers = request.headers
+    _, _, _, target, headers, _, principal, _, _, _ = request
     if "x-request-id" in headers:
         record["request_id"] = headers["x-request-id"][:MAX_TEXT]
-    # By their names: a walk over all headers would cost as much as the decision.
-    picked = {name: headers[name][:MAX_TEXT] for name in names if name in headers}
-    if picked:
-        record["headers"] = picked
-    if "?" in request.target:
+    if "?" in target:
         record["erased"] = _QUERY
-    if request.principal:
-        record["principal"] = request.principal[:MAX_TEXT]
+    if principal:
+        record["principal"] = principal[:MAX_TEXT]
+    if names:
+        # By their names: a walk over all headers would cost as much as the decision.
+        picked = {name: headers[name][:MAX_TEXT] for name in names if name in headers}
+        record.update({"headers": picked} if picked else {})
+
+
+@lru_cache(maxsize=4096)
+def _cut(roles: tuple[str, ...]) -> list[str]:
+    return [role[:MAX_TEXT] for role in roles[:MAX_ROLES]]
 
 
 def _of_client(facts: Facts) -> dict[str, object]:

@@ -25,9 +25,10 @@ from cors_authz.demo.receiver import ReceivedSpan, Receiver, Sink
 from cors_authz.edge.metrics.catalogue import EXPORT_FAILURES
 from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.settings_error import SettingsError
-from cors_authz.edge.telemetry.batches import Batches, BatchOptions
+from cors_authz.edge.telemetry.batches import STOP_SECONDS, Batches, BatchOptions
 from cors_authz.edge.telemetry.otlp import Signal, is_wanted, log_exporter, metric_exporter, resource, span_exporter
 from cors_authz.envoy.bootstrap import Address
+from tests.serving import until
 
 ENDPOINT: Final = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
 WANTED: Final[dict[str, tuple[Mapping[str, str], set[Signal]]]] = {
@@ -97,6 +98,14 @@ REFUSED: Final[dict[str, tuple[Mapping[str, str], str]]] = {
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/ca.pem"},
         "OTEL_EXPORTER_OTLP_CERTIFICATE: `/no/ca.pem` is no file that we may read; name a PEM file",
     ),
+    "a key that is not there": (
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": "/no/key.pem"},
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY: `/no/key.pem` is no file that we may read; name a PEM file",
+    ),
+    "a certificate of ours that is not there": (
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "/no/us.pem"},
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: `/no/us.pem` is no file that we may read; name a PEM file",
+    ),
 }
 
 
@@ -127,6 +136,14 @@ def test_each_signal_has_a_path_of_its_own_below_an_endpoint_for_all() -> None:
         "http://x:1/base/v1/traces (http/protobuf)",
         "http://x:1/base/v1/metrics (http/protobuf)",
         "http://y:2/mine (http/protobuf)",
+    ]
+
+
+def test_a_collector_of_which_nothing_is_said_is_on_this_host() -> None:
+    by_http = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    assert [span_exporter(environ).collector.address for environ in ({}, by_http)] == [
+        "http://localhost:4317 (grpc)",
+        "http://localhost:4318/v1/traces (http/protobuf)",
     ]
 
 
@@ -261,6 +278,14 @@ def test_a_collector_that_comes_back_is_told_with_what_was_lost(caplog: pytest.L
     assert caplog.messages[1].endswith("takes traces again; 7 were lost")
 
 
+def test_the_scheme_of_the_endpoint_says_whether_it_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_INSECURE", "false")
+    with Receiver(Address("127.0.0.1", 0), Sink(lambda _spans: None, lambda _records: None)) as receiver:
+        exporter = span_exporter({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{receiver.address}"})
+        assert exporter.export([_span()]) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+
+
 def test_metrics_and_logs_are_watched_as_spans_are(caplog: pytest.LogCaptureFixture) -> None:
     with _nobody() as port:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_EXPORTER_OTLP_TIMEOUT": "500"}
@@ -283,17 +308,46 @@ def test_a_full_batch_is_sent_at_once_and_the_rest_at_the_end() -> None:
     sent: list[list[int]] = []
     batches = _sent(sent)
     batches.start()
-    for number in range(3):
-        batches.add(number)
-    end = time.monotonic() + 5
-    while not sent and time.monotonic() < end:
-        time.sleep(0.01)
-    early = [number for batch in sent for number in batch]
+    batches.add(0)
+    batches.add(1)
+    until(lambda: bool(sent))
+    batches.add(2)
+    began = time.monotonic()
     batches.stop()
-    assert early[:2] == [0, 1]
-    assert [number for batch in sent for number in batch] == [0, 1, 2]
-    assert max(map(len, sent)) <= OPTIONS.batch
-    assert batches.dropped == 0
+    assert time.monotonic() - began < STOP_SECONDS
+    assert (sent, batches.dropped) == ([[0, 1], [2]], 0)
+
+
+def test_a_batch_that_is_not_full_is_sent_after_a_while() -> None:
+    sent: list[list[int]] = []
+    batches: Batches[int] = Batches("numbers", lambda batch: sent.append(list(batch)), BatchOptions(5, 2, 0.01))
+    batches.start()
+    batches.add(0)
+    until(lambda: sent == [[0]])
+    batches.stop()
+
+
+def test_what_is_dropped_is_told_again_once_it_had_ended(caplog: pytest.LogCaptureFixture) -> None:
+    gate = threading.Semaphore(0)
+    sent: list[int] = []
+
+    def send(batch: Sequence[int]) -> None:
+        gate.acquire()
+        sent.extend(batch)
+
+    batches = Batches("numbers", send, BatchOptions(waiting=2, batch=2, delay_seconds=0.01))
+    for number in range(4):
+        batches.add(number)
+    batches.start()
+    gate.release()
+    until(lambda: sent == [0, 1])
+    time.sleep(0.05)
+    for number in range(4, 12):
+        batches.add(number)
+    gate.release(8)
+    batches.stop()
+    assert caplog.messages == 2 * ["numbers are made faster than they are sent, and some are dropped; sample fewer"]
+    assert len(sent) + batches.dropped == 12
 
 
 def test_what_comes_while_too_much_waits_is_dropped_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
