@@ -10,52 +10,42 @@ from cors_authz.edge.observation import NotRecordedError, Observation, Observe, 
 from cors_authz.pdp.decide import refuse_unread
 from cors_authz.pdp.decision import Decision, Reason
 
-SpanOf: TypeAlias = Callable[[Observation], SpanIds | None]
-"""Gives the span of a check, None where it is not sampled."""
 CaseOf: TypeAlias = Callable[[Decision], Case]
 """Gives the case of a check, which is counted there."""
+SpanOf: TypeAlias = Callable[[Observation], SpanIds | None]
+"""Makes the span of a check; None where it is not sampled."""
 Append: TypeAlias = Callable[[Observation, SpanIds | None, Case], None]
 """Records a check; may raise NotRecordedError."""
-Measure: TypeAlias = Callable[[Sequence[float], float, SpanIds | None], None]
-"""Measures how long a check took, by its laps, at a time, in a span."""
+Measure: TypeAlias = Callable[[Sequence[float], SpanIds | None, float], None]
+"""Measures how long a check took, by its laps, in a span, at a time."""
 
 
 class Told(NamedTuple):
-    """Who is told: `append` and `measure` may be told nothing."""
+    """Who is told; None is nobody."""
 
     case_of: CaseOf
-    append: Append
-    measure: Measure
-    span_of: SpanOf
+    span_of: SpanOf | None = None
+    append: Append | None = None
+    measure: Measure | None = None
 
 
 def observer(told: Told) -> Observe:
     """Put together what is told of each check. Where it must be recorded and cannot be, a refusal is counted."""
-    case_of, append, measure, span_of = told
+    case_of, span_of, append, measure = told
 
     def observe(seen: Observation) -> None:
         decision = seen.decision
-        span = span_of(seen)
+        span = span_of(seen) if span_of else None
         case = case_of(decision)
-        measure(seen.laps, decision.now, span)
+        if measure:
+            measure(seen.laps, span, decision.now)
         try:
-            append(seen, span, case)
+            if append:
+                append(seen, span, case)
         except NotRecordedError:
             case_of(refuse_unread(Reason.AUDIT_UNAVAILABLE, decision.now)).add(decision.now)
             raise
-        case.add(decision.now)
+        case.count += 1
+        case.last = decision.now
 
     return observe
-
-
-def no_span(_seen: Observation) -> SpanIds | None:
-    """Give no check a span."""
-    return None
-
-
-def no_record(_seen: Observation, _span: SpanIds | None, _case: Case) -> None:
-    """Record nothing."""
-
-
-def no_measure(_laps: Sequence[float], _now: float, _span: SpanIds | None) -> None:
-    """Measure nothing."""

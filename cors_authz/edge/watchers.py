@@ -15,7 +15,7 @@ from cors_authz.edge.metrics.counters import Counters
 from cors_authz.edge.metrics.endpoint import MetricsEndpoint, MetricsOptions
 from cors_authz.edge.metrics.process import process_samples
 from cors_authz.edge.metrics.sample import Source
-from cors_authz.edge.observe import Told, no_measure, no_record, no_span, observer
+from cors_authz.edge.observe import Told, observer
 from cors_authz.edge.service import Watch, no_parent
 from cors_authz.edge.settings import Settings
 from cors_authz.edge.telemetry.otlp import Signal, is_wanted
@@ -58,10 +58,14 @@ class Watchers:
         tracing, audit = self._tracing, self._audit
         if not (self._is_counted or tracing or audit):
             return Watch()
-        append = audit.append if audit else no_record
-        measure = self._counters.measure if self._is_counted else no_measure
-        span_of = tracing.span_of if tracing else no_span
-        observe = observer(Told(self._cases.of, append, measure, span_of))
+        observe = observer(
+            Told(
+                self._cases.of,
+                tracing.span_of if tracing else None,
+                audit.append if audit else None,
+                self._counters.measure if self._is_counted else None,
+            )
+        )
         return Watch(tracing.parent_of if tracing else no_parent, observe)
 
     def show(self, sources: Iterable[Source]) -> None:

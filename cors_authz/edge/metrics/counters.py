@@ -31,6 +31,7 @@ OWN: Final = "own"
 UNLISTED: Final = "unlisted"
 """The origin group where no rule of the resource group has the origin."""
 
+_ALL_LAPS: Final = len(STAGES) + 1
 _BOOLEAN: Final = {True: "true", False: "false"}
 
 _Decided: TypeAlias = tuple[Outcome, Reason, str, bool]
@@ -58,16 +59,16 @@ class Counters:
         asked = (_asker(about), _trust(about), about.credentials, about.outcome)
         _add(self._asked, asked, (OTHER, *asked[1:]), settled.checks)
 
-    def measure(self, laps: Sequence[float], now: float, span: SpanIds | None) -> None:
+    def measure(self, laps: Sequence[float], span: SpanIds | None, now: float) -> None:
         """Measure a check. Never raises.
 
         Args:
             laps: those of its observation.
-            now: the time of its decision.
             span: its span; the latest one of each bucket of durations is kept as an example.
+            now: the time of its decision.
         """
         self._durations.add(laps[-1] - laps[0], span, now)
-        if len(laps) > len(STAGES):
+        if len(laps) == _ALL_LAPS:
             for durations, (began, ended) in zip(self._stages, pairwise(laps), strict=True):
                 durations.add(ended - began, None, now)
 

@@ -213,7 +213,7 @@ def test_what_was_counted_before_the_room_was_gone_is_counted_on(monkeypatch: py
 def test_a_duration_is_in_the_bucket_whose_bound_it_does_not_exceed() -> None:
     counters = Counters()
     for seconds in (BOUNDS_SECONDS[0], BOUNDS_SECONDS[0] * 1.01, BOUNDS_SECONDS[-1] * 2):
-        counters.measure((0.0, seconds), NOW, None)
+        counters.measure((0.0, seconds), None, NOW)
     found = durations(counters)
     assert found.counts == (1, 1, *(0,) * (len(BOUNDS_SECONDS) - 2), 1)
     assert found.total == BOUNDS_SECONDS[0] * 2.01 + BOUNDS_SECONDS[-1] * 2
@@ -221,10 +221,10 @@ def test_a_duration_is_in_the_bucket_whose_bound_it_does_not_exceed() -> None:
 
 def test_each_bucket_keeps_its_latest_sampled_span() -> None:
     counters = Counters()
-    counters.measure((0.0, 30e-6), NOW, SPAN)
-    counters.measure((0.0, 40e-6), NOW + 1, SpanIds("c" * 32, "d" * 16))
-    counters.measure((0.0, 45e-6), NOW + 2, None)
-    counters.measure((0.0, 1.0), NOW, SPAN)
+    counters.measure((0.0, 30e-6), SPAN, NOW)
+    counters.measure((0.0, 40e-6), SpanIds("c" * 32, "d" * 16), NOW + 1)
+    counters.measure((0.0, 45e-6), None, NOW + 2)
+    counters.measure((0.0, 1.0), SPAN, NOW)
     latest = Exemplar(SpanIds("c" * 32, "d" * 16), 40e-6, NOW + 1)
     assert durations(counters).exemplars == (None, latest, *(None,) * 9, Exemplar(SPAN, 1.0, NOW))
 
@@ -232,7 +232,7 @@ def test_each_bucket_keeps_its_latest_sampled_span() -> None:
 def test_stages_are_measured_where_all_of_their_laps_are_there() -> None:
     counters = Counters()
     for laps in (LAPS, LAPS, (LAPS[0], LAPS[-1]), LAPS[:4]):
-        counters.measure(laps, NOW, None)
+        counters.measure(laps, None, NOW)
     found = {stage: durations(counters, STAGE_SECONDS, stage) for stage in STAGES}
     assert {stage: sum(each.counts) for stage, each in found.items()} == dict.fromkeys(STAGES, 2)
     assert [each.total for each in found.values()] == [2 * 0.5, 2 * 0.25, 2 * 0.125, 2 * 0.0625, 2 * 0.0625]
@@ -242,5 +242,5 @@ def test_stages_are_measured_where_all_of_their_laps_are_there() -> None:
 def test_what_was_read_does_not_change_any_more() -> None:
     counters = counted(READ)
     before, copy = list(counters.samples()), list(counters.samples())
-    counters.measure((0.0, 1.0), NOW, SPAN)
+    counters.measure((0.0, 1.0), SPAN, NOW)
     assert before == copy != list(counters.samples())

@@ -6,7 +6,7 @@ import pytest
 
 from cors_authz.edge.cases import Case, Cases
 from cors_authz.edge.observation import NotRecordedError, Observation, SpanIds
-from cors_authz.edge.observe import Told, no_measure, no_record, no_span, observer
+from cors_authz.edge.observe import Told, observer
 from cors_authz.pdp.decide import refuse_unread
 from cors_authz.pdp.decision import Reason
 from tests.deciding import NOW
@@ -21,14 +21,14 @@ def test_each_is_told_with_the_span_and_the_case_of_the_check() -> None:
     observe = observer(
         Told(
             cases.of,
+            lambda _seen: SPAN,
             lambda *about: told.append(("record", *about)),
             lambda *about: told.append(("measure", *about)),
-            lambda _seen: SPAN,
         )
     )
     observe(SEEN)
     case = cases.of(SEEN.decision)
-    assert told == [("measure", (1.0, 1.5), NOW, SPAN), ("record", SEEN, SPAN, case)]
+    assert told == [("measure", (1.0, 1.5), SPAN, NOW), ("record", SEEN, SPAN, case)]
     assert (case.count, case.last) == (1, NOW)
 
 
@@ -39,12 +39,12 @@ def test_what_cannot_be_recorded_is_counted_as_the_refusal_that_it_becomes() -> 
         raise NotRecordedError
 
     with pytest.raises(NotRecordedError):
-        observer(Told(cases.of, append, no_measure, no_span))(SEEN)
+        observer(Told(cases.of, append=append))(SEEN)
     assert cases.of(SEEN.decision).count == 0
     assert cases.of(refuse_unread(Reason.AUDIT_UNAVAILABLE)).count == 1
 
 
-def test_records_and_measures_can_be_left_out() -> None:
+def test_spans_records_and_measures_can_be_left_out() -> None:
     cases = Cases(())
-    observer(Told(cases.of, no_record, no_measure, no_span))(SEEN)
+    observer(Told(cases.of))(SEEN)
     assert cases.of(SEEN.decision).count == 1
