@@ -7,7 +7,8 @@ pays for a key, a look-up and an addition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from threading import Lock
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -16,13 +17,16 @@ from weakref import ref
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import Decision, Outcome, Reason
 from cors_authz.pdp.facts import Facts
-from cors_authz.policy.compiled import CompiledPolicy, Credential, Trust
+from cors_authz.policy.compiled import CompiledPolicy, Credential, Membership, Trust
+from cors_authz.policy.finding import Place
 
-MAX_CASES: Final = 2048
+MAX_CASES: Final = 4096
 """So many are told apart, and as many before them: whoever invents origins makes no more than that."""
 MAX_TEXT: Final = 256
 """No text of a client is longer, wherever it is counted or recorded."""
 _MAX_KEY_TEXT: Final = 1024
+_SETTLED_AT_ONCE: Final = 4
+_NO_MEMBERSHIP: Final = Membership(0, "", "", Place("", 0, 0))
 
 # Bound here since, on Python 3.11, a member costs more to look up than a header.
 _PREFLIGHT: Final = Kind.PREFLIGHT
@@ -109,6 +113,7 @@ class Cases:
         self._policy: Callable[[], CompiledPolicy | None] = _no_policy
         self._current: dict[object, Case] = {}
         self._former: dict[object, Case] = {}
+        self._retired: deque[Case] = deque()
         self._settling = Lock()
 
     def of(self, decision: Decision) -> Case:
@@ -133,7 +138,8 @@ class Cases:
     def settle(self) -> None:
         """Tell the takers what was counted up to now."""
         with self._settling:
-            self._settle(chain(self._former.copy().values(), self._current.copy().values()))
+            self._retired.extend(chain(self._former.values(), self._current.copy().values()))
+            self._settle(len(self._retired))
 
     def settled(self, read: Callable[[], T]) -> Callable[[], T]:
         """Give what reads a taker once it was told all that was counted up to then."""
@@ -147,23 +153,28 @@ class Cases:
     def _begin(self, policy: CompiledPolicy) -> None:
         with self._settling:
             if self._policy() is not policy:
+                # Twice: once the former policy is gone, its parts' identities may be those of others.
+                self._give_way()
                 self._give_way()
                 self._policy = ref(policy)
 
     def _meet(self, key: object, decision: Decision) -> Case:
-        case = Case(features_of(decision), decision.now)
         with self._settling:
             if len(self._current) >= MAX_CASES:
                 self._give_way()
+            # A few at a time: all at once would keep the checks waiting.
+            self._settle(_SETTLED_AT_ONCE)
+            case = self._former.get(key) or Case(features_of(decision), decision.now)
             # What is longer than any text of honest clients is counted all the same, and not kept to be found again.
             return self._current.setdefault(key if _is_short(decision.facts) else object(), case)
 
     def _give_way(self) -> None:
-        self._settle(self._former.values())
+        self._retired.extend(self._former.values())
         self._former, self._current = self._current, {}
 
-    def _settle(self, cases: Iterable[Case]) -> None:
-        for case in cases:
+    def _settle(self, most: int) -> None:
+        for _ in range(min(most, len(self._retired))):
+            case = self._retired.popleft()
             # Read once: a check may be counted meanwhile.
             count = case.count
             new = count - case.settled
@@ -176,24 +187,25 @@ class Cases:
 
 def features_of(decision: Decision) -> Features:
     """Say what is counted of a decision."""
-    facts = decision.facts
-    about = Features(decision.outcome, decision.reason, decision.shadow)
+    outcome, reason, _, facts, _, _, shadow, _ = decision
     if facts is None:
-        return about
+        return Features(outcome, reason, shadow)
     listed = facts.standing or facts.listed
-    about = about._replace(
-        group=facts.group.name if facts.group else "",
-        kind=facts.kind,
-        method=_carried(facts.method or ""),
-        tenant=_carried(facts.tenant),
-        origin=_carried(facts.origin),
-        credentials=_carries(facts.request.headers, facts.credentials),
+    membership = listed.membership if listed else _NO_MEMBERSHIP
+    return Features(
+        outcome,
+        reason,
+        shadow,
+        facts.group.name if facts.group else "",
+        facts.kind,
+        _carried(facts.method or ""),
+        _carried(facts.tenant),
+        _carried(facts.origin),
+        membership.group,
+        membership.pattern,
+        facts.policy.trust.get(membership.group, Trust.NONE),
+        _carries(facts.request.headers, facts.credentials),
     )
-    if listed is None:
-        return about
-    name = listed.membership.group
-    trust = facts.policy.trust.get(name, Trust.NONE)
-    return about._replace(origin_group=name, pattern=listed.membership.pattern, trust=trust)
 
 
 def announcements(decision: Decision, facts: Facts) -> tuple[bool, ...]:
@@ -211,8 +223,9 @@ def _carries(headers: Mapping[str, str], granted: frozenset[Credential]) -> bool
 
 
 def _carried(text: str) -> str:
+    text = text[:MAX_TEXT]
     # No label and no JSON carries half of a surrogate pair, which a tenant's name may hold.
-    return text[:MAX_TEXT].encode(errors="replace").decode()
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _is_short(facts: Facts | None) -> bool:
