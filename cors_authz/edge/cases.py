@@ -8,25 +8,23 @@ pays for a key, a look-up and an addition.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import chain
 from threading import Lock
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from weakref import ref
 
+from cors_authz.edge.client_text import carried
+from cors_authz.fetch.origin import OPAQUE
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decision import Decision, Outcome, Reason
 from cors_authz.pdp.facts import Facts
-from cors_authz.policy.compiled import CompiledPolicy, Credential, Membership, Trust
-from cors_authz.policy.finding import Place
+from cors_authz.policy.compiled import CompiledPolicy, Credential, Trust
 
 MAX_CASES: Final = 4096
-"""So many are told apart, and as many before them: whoever invents origins makes no more than that."""
-MAX_TEXT: Final = 256
-"""No text of a client is longer, wherever it is counted or recorded."""
+"""So many are told apart, and as many before them: whoever invents methods makes no more than that."""
 _MAX_KEY_TEXT: Final = 1024
 _SETTLED_AT_ONCE: Final = 4
-_NO_MEMBERSHIP: Final = Membership(0, "", "", Place("", 0, 0))
 
 # Bound here since, on Python 3.11, a member costs more to look up than a header.
 _PREFLIGHT: Final = Kind.PREFLIGHT
@@ -35,11 +33,10 @@ _BEARER: Final = Credential.BEARER
 
 
 class Features(NamedTuple):
-    """What is counted of all checks of a case. Nothing here keeps a policy alive.
+    """What is counted of all checks of a case. Nothing here keeps a policy alive, and nothing says whose origin it was.
 
-    `group` is empty where no route matched, `kind` None where nothing could be read. `origin_group` and `pattern` say
-    by what the resource group lists the origin, and are empty where it does not. `credentials` says whether a cookie
-    or an Authorization travels on. What a client wrote is cut to `MAX_TEXT`.
+    `group` is empty where no route matched, `kind` None where nothing could be read. `origin_group` is empty where the
+    resource group does not list the origin. `credentials` says whether a cookie or an Authorization travels on.
     """
 
     outcome: Outcome
@@ -48,10 +45,9 @@ class Features(NamedTuple):
     group: str = ""
     kind: Kind | None = None
     method: str = ""
-    tenant: str = ""
-    origin: str = ""
+    has_origin: bool = False
+    is_opaque: bool = False
     origin_group: str = ""
-    pattern: str = ""
     trust: Trust = Trust.NONE
     credentials: bool = False
 
@@ -64,37 +60,22 @@ class Shared(NamedTuple):
 
 
 class Case:
-    """Checks that are alike: how many there were, when the first and the last.
+    """Checks that are alike, and how many there were; whoever is told of a check adds it to `count`.
 
     `shared` is settled with the first of their records.
     """
 
-    __slots__ = ("count", "features", "first", "last", "settled", "shared")
+    __slots__ = ("count", "features", "settled", "shared")
 
-    def __init__(self, features: Features, now: float) -> None:
+    def __init__(self, features: Features) -> None:
         self.features = features
         self.count = self.settled = 0
-        self.first = self.last = now
         self.shared: Shared | None = None
-
-    def add(self, now: float) -> None:
-        """Count a check."""
-        self.count += 1
-        self.last = now
-
-
-class Settled(NamedTuple):
-    """So many checks with these features since they were last told of, and when the first and the last were."""
-
-    features: Features
-    checks: int
-    first: float
-    last: float
 
 
 T = TypeVar("T")
-Taker: TypeAlias = Callable[[Settled], None]
-"""Adds checks to what it counts; bounds what it keeps of what clients wrote."""
+Take: TypeAlias = Callable[[Features, int], None]
+"""Adds so many checks with these features to what it counts; bounds what it keeps of what clients wrote."""
 
 
 class Cases:
@@ -105,11 +86,11 @@ class Cases:
     whoever still counts on it is not lost.
 
     Args:
-        takers: who adds up.
+        take: adds up.
     """
 
-    def __init__(self, takers: Sequence[Taker]) -> None:
-        self._takers = takers
+    def __init__(self, take: Take) -> None:
+        self._take = take
         self._policy: Callable[[], CompiledPolicy | None] = _no_policy
         self._current: dict[object, Case] = {}
         self._former: dict[object, Case] = {}
@@ -117,32 +98,34 @@ class Cases:
         self._settling = Lock()
 
     def of(self, decision: Decision) -> Case:
-        """Give the case of a check; whoever is told of the check adds it there."""
+        """Give the case of a check."""
         _, reason, status, facts, guard, roles, shadow, _ = decision
         if facts is None:
             key: object = reason
         else:
             # At once: to look up twenty fields of a named tuple would cost as much again as all the rest.
-            policy, request, _, _, _, route, _, run, kind, origin, _, _, version, _, tenants, _, _, rule, _, _ = facts
-            method, _, host, _, headers, _, _, _, _, _ = request
+            policy, request, _, _, _, route, _, run, kind, origin, _, _, version, _, tenants, listed, _, rule, _, _ = (
+                facts
+            )
             if self._policy() is not policy:
                 self._begin(policy)
             told = announcements(decision, facts) if version or kind is _PREFLIGHT else None
             granted = rule.credentials if rule else facts.credentials
-            carries = bool(granted) and _carries(headers, granted)
+            carries = bool(granted) and _carries(request[4], granted)
             # The parts of a policy live as long as it does, and so do their identities.
-            parts = (id(guard), id(route), id(rule), host, origin, tenants, version)
-            key = (reason, status, shadow, kind, method, run, parts, not roles, told, carries)
+            parts = (id(guard), id(route), id(rule), listed and listed.membership.group, request[0], run, version)
+            asks = (kind, not origin, origin == OPAQUE, not tenants, not roles, carries, told)
+            key = (reason, status, shadow, parts, asks)
         return self._current.get(key) or self._meet(key, decision)
 
     def settle(self) -> None:
-        """Tell the takers what was counted up to now."""
+        """Tell who adds up what was counted up to now."""
         with self._settling:
             self._retired.extend(chain(self._former.values(), self._current.copy().values()))
             self._settle(len(self._retired))
 
     def settled(self, read: Callable[[], T]) -> Callable[[], T]:
-        """Give what reads a taker once it was told all that was counted up to then."""
+        """Give what reads, once who adds up was told all that was counted up to then."""
 
         def read_settled() -> T:
             self.settle()
@@ -164,7 +147,7 @@ class Cases:
                 self._give_way()
             # A few at a time: all at once would keep the checks waiting.
             self._settle(_SETTLED_AT_ONCE)
-            case = self._former.get(key) or Case(features_of(decision), decision.now)
+            case = self._former.get(key) or Case(features_of(decision))
             # What is longer than any text of honest clients is counted all the same, and not kept to be found again.
             return self._current.setdefault(key if _is_short(decision.facts) else object(), case)
 
@@ -180,9 +163,7 @@ class Cases:
             new = count - case.settled
             if new:
                 case.settled = count
-                settled = Settled(case.features, new, case.first, case.last)
-                for take in self._takers:
-                    take(settled)
+                self._take(case.features, new)
 
 
 def features_of(decision: Decision) -> Features:
@@ -191,19 +172,18 @@ def features_of(decision: Decision) -> Features:
     if facts is None:
         return Features(outcome, reason, shadow)
     listed = facts.standing or facts.listed
-    membership = listed.membership if listed else _NO_MEMBERSHIP
+    origin_group = listed.membership.group if listed else ""
     return Features(
         outcome,
         reason,
         shadow,
         facts.group.name if facts.group else "",
         facts.kind,
-        _carried(facts.method or ""),
-        _carried(facts.tenant),
-        _carried(facts.origin),
-        membership.group,
-        membership.pattern,
-        facts.policy.trust.get(membership.group, Trust.NONE),
+        carried(facts.method or ""),
+        bool(facts.origin),
+        facts.origin == OPAQUE,
+        origin_group,
+        facts.policy.trust.get(origin_group, Trust.NONE),
         _carries(facts.request.headers, facts.credentials),
     )
 
@@ -222,18 +202,10 @@ def _carries(headers: Mapping[str, str], granted: frozenset[Credential]) -> bool
     return ("cookie" in headers and _COOKIE in granted) or ("authorization" in headers and _BEARER in granted)
 
 
-def _carried(text: str) -> str:
-    text = text[:MAX_TEXT]
-    # No label and no JSON carries half of a surrogate pair, which a tenant's name may hold.
-    return text if text.isascii() else text.encode(errors="replace").decode()
-
-
 def _is_short(facts: Facts | None) -> bool:
     if facts is None:
         return True
-    request = facts.request
-    texts = (request.method, request.host, facts.origin, facts.method or "", facts.version, *facts.tenants)
-    return sum(map(len, texts)) <= _MAX_KEY_TEXT
+    return len(facts.request.method) + len(facts.method or "") + len(facts.version) <= _MAX_KEY_TEXT
 
 
 def _no_policy() -> None:

@@ -8,11 +8,13 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from cors_authz.edge.cases import Features, Settled
+from cors_authz.edge.cases import Case
+from cors_authz.edge.client_text import carried
 from cors_authz.edge.metrics.catalogue import NEW_ORIGINS, ORIGINS_FOLDED, TENANT_CHECKS
 from cors_authz.edge.metrics.sample import Sample
 from cors_authz.fetch.request import Kind
-from cors_authz.pdp.decision import Outcome
+from cors_authz.pdp.decision import Decision, Outcome
+from cors_authz.pdp.facts import Facts
 
 MAX_ENTRIES: Final = 20_000
 """A hostile client invents as many origins, and tenants, as it likes."""
@@ -26,21 +28,22 @@ OTHER: Final = "other"
 """Stands for every other method, and for every other tenant in metrics."""
 
 _COLUMN_OF: Final = {outcome: column for column, outcome in enumerate(Outcome)}
+# Bound here since, on Python 3.11, a member costs more to look up than a header.
+_SAME_ORIGIN: Final = Kind.SAME_ORIGIN
 
-_Key: TypeAlias = tuple[str | None, str, str | None, bool]
-"""Tenant, resource group, origin, and whether the resource group lists it.
+_Key: TypeAlias = tuple[tuple[str, ...] | None, str, str | None, str]
+"""Tenants, resource group, origin, and the origin group by which the resource group lists it, if it does.
 
-Where there was no room, the tenant is None, and the origin is the pattern that admits it, or None if it is unlisted.
+Where there was no room, the tenants are None, and the origin is the pattern that admits it, or None if it is unlisted.
 """
 
 
 class _Entry:
     """What is counted under one key; written in place."""
 
-    __slots__ = ("counts", "first", "last", "methods", "of_tenant", "origin_group")
+    __slots__ = ("counts", "first", "last", "methods", "of_tenant")
 
-    def __init__(self, origin_group: str, of_tenant: list[int], now: float) -> None:
-        self.origin_group = origin_group
+    def __init__(self, of_tenant: list[int], now: float) -> None:
         self.counts = _zeros()
         self.of_tenant = of_tenant
         self.methods: frozenset[str] = frozenset()
@@ -54,6 +57,9 @@ def _zeros() -> list[int]:
 
 class Ledger:
     """Counts the checks of each tenant, resource group and foreign origin. Safe to use from many threads.
+
+    What is known is counted without a lock: on CPython no thread comes between the two halves of a `+=`, as long as
+    what is looked up runs no Python.
 
     Once `MAX_ENTRIES` are known, another origin that the resource group lists is counted under the pattern that admits
     it, and another unlisted one under its resource group alone: the policy, not the clients, bounds the memory.
@@ -74,18 +80,23 @@ class Ledger:
         self._new = 0
         self._folded = 0
 
-    def take(self, settled: Settled) -> None:
-        """Count checks of a case, if they came from a foreign origin; a `Taker`."""
-        about = settled.features
-        if not about.origin or about.kind is Kind.SAME_ORIGIN:
+    def note(self, decision: Decision, case: Case) -> None:
+        """Count a check, if it came from a foreign origin. Never raises.
+
+        Args:
+            decision: what was decided.
+            case: the case of the check.
+        """
+        facts, about = decision.facts, case.features
+        if facts is None or not facts.origin or facts.kind is _SAME_ORIGIN:
             return
-        with self._lock:
-            entry = self._entry(about, settled)
-            column = _COLUMN_OF[about.outcome]
-            entry.counts[column] += settled.checks
-            entry.of_tenant[column] += settled.checks
-            entry.first = min(entry.first, settled.first)
-            entry.last = max(entry.last, settled.last)
+        key = (facts.tenants, about.group, facts.origin, about.origin_group)
+        entry = self._entries.get(key) or self._enter(key, facts, decision.now)
+        column = _COLUMN_OF[about.outcome]
+        entry.counts[column] += 1
+        entry.of_tenant[column] += 1
+        entry.last = decision.now
+        if about.method not in entry.methods:
             entry.methods |= {about.method if about.method in METHODS else OTHER}
 
     def samples(self) -> Iterator[Sample]:
@@ -105,27 +116,27 @@ class Ledger:
         told = [_told(key, entry) for key, entry in entries]
         return orjson.dumps({"since": self._since, "until": self._clock(), "folded": self._folded, "entries": told})
 
-    def _entry(self, about: Features, settled: Settled) -> _Entry:
-        is_listed = bool(about.origin_group)
-        key: _Key = (about.tenant, about.group, about.origin, is_listed)
-        entry = self._entries.get(key)
-        if entry is not None:
+    def _enter(self, key: _Key, facts: Facts, now: float) -> _Entry:
+        tenants, group, origin, origin_group = key
+        cut: _Key = (tenants and tuple(map(carried, tenants)), group, carried(origin or ""), origin_group)
+        with self._lock:
+            if cut not in self._entries:
+                if not origin_group:
+                    self._meet(carried(origin or ""))
+                if len(self._entries) >= MAX_ENTRIES:
+                    self._folded += 1
+                    listed = facts.standing or facts.listed
+                    cut = (None, group, listed.membership.pattern if listed else None, origin_group)
+            entry = self._entries.get(cut)
+            if entry is None:
+                entry = self._entries[cut] = _Entry(self._counts_of(cut[0]), now)
             return entry
-        if not is_listed:
-            self._meet(about.origin)
-        if len(self._entries) >= MAX_ENTRIES:
-            self._folded += settled.checks
-            key = (None, about.group, about.pattern or None, is_listed)
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._entries[key] = _Entry(about.origin_group, self._counts_of(key[0]), settled.first)
-        return entry
 
-    def _counts_of(self, tenant: str | None) -> list[int]:
+    def _counts_of(self, tenants: tuple[str, ...] | None) -> list[int]:
         """Give the counts of a tenant; those after `MAX_TENANTS`, and those that a full ledger folds, share theirs."""
-        if tenant == "":
+        if tenants == ():
             return self._no_tenant
-        name = OTHER if tenant is None else tenant
+        name = tenants[0] if tenants else OTHER
         if name not in self._tenants and len(self._tenants) >= MAX_TENANTS:
             name = OTHER
         return self._tenants.setdefault(name, _zeros())
@@ -141,12 +152,12 @@ class Ledger:
 
 
 def _told(key: _Key, entry: _Entry) -> dict[str, object]:
-    tenant, group, origin, _ = key
+    tenants, group, origin, origin_group = key
     return {
-        "tenant": tenant,
+        "tenant": None if tenants is None else next(iter(tenants), ""),
         "group": group,
         "origin": origin,
-        "origin_group": entry.origin_group,
+        "origin_group": origin_group,
         "outcomes": {outcome.value: count for outcome, count in zip(Outcome, entry.counts, strict=True) if count},
         "methods": sorted(entry.methods),
         "first": entry.first,

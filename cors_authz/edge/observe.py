@@ -16,6 +16,8 @@ SpanOf: TypeAlias = Callable[[Observation], SpanIds | None]
 """Makes the span of a check; None where it is not sampled."""
 Append: TypeAlias = Callable[[Observation, SpanIds | None, Case], None]
 """Records a check; may raise NotRecordedError."""
+Note: TypeAlias = Callable[[Decision, Case], None]
+"""Notes whose origin it was."""
 Measure: TypeAlias = Callable[[Sequence[float], SpanIds | None, float], None]
 """Measures how long a check took, by its laps, in a span, at a time."""
 
@@ -27,11 +29,12 @@ class Told(NamedTuple):
     span_of: SpanOf | None = None
     append: Append | None = None
     measure: Measure | None = None
+    note: Note | None = None
 
 
 def observer(told: Told) -> Observe:
     """Put together what is told of each check. Where it must be recorded and cannot be, a refusal is counted."""
-    case_of, span_of, append, measure = told
+    case_of, span_of, append, measure, note = told
 
     def observe(seen: Observation) -> None:
         decision = seen.decision
@@ -43,9 +46,10 @@ def observer(told: Told) -> Observe:
             if append:
                 append(seen, span, case)
         except NotRecordedError:
-            case_of(refuse_unread(Reason.AUDIT_UNAVAILABLE, decision.now)).add(decision.now)
+            case_of(refuse_unread(Reason.AUDIT_UNAVAILABLE, decision.now)).count += 1
             raise
         case.count += 1
-        case.last = decision.now
+        if note:
+            note(decision, case)
 
     return observe

@@ -12,7 +12,7 @@ from cors_authz.edge.cases import Cases
 from cors_authz.edge.clock import new_decision_id, now_seconds
 from cors_authz.edge.ledger import Ledger
 from cors_authz.edge.metrics.counters import Counters
-from cors_authz.edge.metrics.endpoint import MetricsEndpoint, MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.metrics.process import process_samples
 from cors_authz.edge.metrics.sample import Source
 from cors_authz.edge.observe import Told, observer
@@ -50,7 +50,7 @@ class Watchers:
         self._tracing = Tracing.from_environment(os.environ, worker, new_decision_id)
         self._audit = AuditTrail(settings.audit, new_decision_id(), worker) if settings.audit else None
         self._counters, self._ledger = Counters(), Ledger(now_seconds)
-        self._cases = Cases((self._counters.take, self._ledger.take))
+        self._cases = Cases(self._counters.take)
         self._running: list[Running] = [part for part in (self._audit, self._tracing) if part is not None]
 
     def watch(self) -> Watch:
@@ -64,6 +64,7 @@ class Watchers:
                 tracing.span_of if tracing else None,
                 audit.append if audit else None,
                 self._counters.measure if self._is_counted else None,
+                self._ledger.note if self._is_counted else None,
             )
         )
         return Watch(tracing.parent_of if tracing else no_parent, observe)
@@ -73,7 +74,7 @@ class Watchers:
 
         Raises: SettingsError for an address that cannot be had.
         """
-        counted = [self._cases.settled(part.samples) for part in (self._counters, self._ledger)]
+        counted = [self._cases.settled(self._counters.samples), self._ledger.samples]
         beside = [part.samples for part in (self._audit, self._tracing) if part is not None]
         all_sources = [*sources, process_samples, *counted, *beside]
         if is_wanted(Signal.METRICS, os.environ):
@@ -97,7 +98,8 @@ class Watchers:
             for part in self._running:
                 ending.callback(part.stop)
 
-    def _endpoint(self, options: MetricsOptions, sources: Iterable[Source]) -> MetricsEndpoint:
-        return MetricsEndpoint(
-            options.address(self._worker or 0), sources, {ORIGINS_PAGE: self._cases.settled(self._ledger.page)}
-        )
+    def _endpoint(self, options: MetricsOptions, sources: Iterable[Source]) -> Running:
+        # With Prometheus' client library and an HTTP server behind it, for the same reason.
+        from cors_authz.edge.metrics.endpoint import MetricsEndpoint
+
+        return MetricsEndpoint(options.address(self._worker or 0), sources, {ORIGINS_PAGE: self._ledger.page})

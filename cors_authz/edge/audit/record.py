@@ -14,9 +14,10 @@ from weakref import ref
 import orjson
 
 from cors_authz.edge.audit.options import AuditOptions
-from cors_authz.edge.cases import MAX_TEXT, Case, Shared, announcements
+from cors_authz.edge.cases import Case, Shared, announcements
+from cors_authz.edge.client_text import MAX_TEXT
 from cors_authz.edge.observation import Observation, SpanIds
-from cors_authz.fetch.request import Kind, Request
+from cors_authz.fetch.request import Kind
 from cors_authz.pdp.claims import claim_value
 from cors_authz.pdp.decision import Decision, Outcome
 from cors_authz.pdp.facts import Facts
@@ -90,7 +91,7 @@ class Recorder:
         latency_us = int((laps[-1] - laps[0]) * _MICROSECONDS)
         record: dict[str, object] = {"time": now, "decision_id": decision_id, "latency_us": latency_us}
         if facts is not None:
-            _add_request(record, facts.request, names)
+            _add_request(record, facts, names)
         if roles:
             record["roles"] = _cut(roles)
         if span is not None:
@@ -141,8 +142,11 @@ class Recorder:
             record["claims"] = claims
 
 
-def _add_request(record: dict[str, object], request: Request, names: Iterable[str]) -> None:
-    _, _, _, target, headers, _, principal, _, _, _ = request
+def _add_request(record: dict[str, object], facts: Facts, names: Iterable[str]) -> None:
+    _, _, host, target, headers, _, principal, _, _, _ = facts.request
+    record["host"], record["origin"] = host[:MAX_TEXT], facts.origin[:MAX_TEXT]
+    if facts.tenants:
+        record["tenant"] = facts.tenants[0][:MAX_TEXT]
     if "x-request-id" in headers:
         record["request_id"] = headers["x-request-id"][:MAX_TEXT]
     if "?" in target:
@@ -165,13 +169,10 @@ def _of_client(facts: Facts) -> dict[str, object]:
     record = {
         "kind": _KIND,
         "method": facts.request.method[:MAX_TEXT],
-        "host": facts.request.host[:MAX_TEXT],
         "path": facts.route.path if facts.route else "",
-        "origin": facts.origin[:MAX_TEXT],
     }
     optional = {
         "origin_group": listed.membership.group if listed else "",
-        "tenant": facts.tenant[:MAX_TEXT],
         "version": facts.version[:MAX_TEXT],
     }
     return {**record, **{name: text for name, text in optional.items() if text}}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar
 
-from cors_authz.edge.cases import Features, Settled
+from cors_authz.edge.cases import Features
 from cors_authz.edge.metrics.catalogue import CHECK_SECONDS, DECISIONS, ORIGIN_DECISIONS, STAGE_SECONDS
 from cors_authz.edge.metrics.sample import Distribution, Exemplar, Sample
 from cors_authz.edge.observation import STAGES, SpanIds
@@ -50,14 +50,13 @@ class Counters:
         self._durations = _Durations(BOUNDS_SECONDS)
         self._stages = tuple(_Durations(STAGE_BOUNDS_SECONDS) for _ in STAGES)
 
-    def take(self, settled: Settled) -> None:
-        """Count checks of a case; a `Taker`."""
-        about = settled.features
+    def take(self, about: Features, checks: int) -> None:
+        """Count checks of a case."""
         group = about.group or NONE
         decided = (about.outcome, about.reason, group, about.shadow)
-        _add(self._decided, decided, (*decided[:2], OTHER, about.shadow), settled.checks)
+        _add(self._decided, decided, (*decided[:2], OTHER, about.shadow), checks)
         asked = (_asker(about), _trust(about), about.credentials, about.outcome)
-        _add(self._asked, asked, (OTHER, *asked[1:]), settled.checks)
+        _add(self._asked, asked, (OTHER, *asked[1:]), checks)
 
     def measure(self, laps: Sequence[float], span: SpanIds | None, now: float) -> None:
         """Measure a check. Never raises.
@@ -93,17 +92,17 @@ def _add(counts: dict[K, int], key: K, other: K, count: int) -> None:
 
 def _asker(about: Features) -> str:
     """Name the origin group, or what an origin is that stands for none."""
-    if about.origin == OPAQUE:
+    if about.is_opaque:
         return OPAQUE
     if about.origin_group:
         return about.origin_group
-    if not about.origin:
+    if not about.has_origin:
         return NONE
     return OWN if about.kind is Kind.SAME_ORIGIN else UNLISTED
 
 
 def _trust(about: Features) -> Trust:
-    return Trust.NONE if about.origin == OPAQUE else about.trust
+    return Trust.NONE if about.is_opaque else about.trust
 
 
 class _Durations:

@@ -11,7 +11,7 @@ from cors_authz.edge.audit import lane, line_queue
 from cors_authz.edge.audit.options import NEVER_REVEALED, AuditOptions, WriterOptions
 from cors_authz.edge.audit.record import MAX_ROLES, RECORDED_OF_PREFLIGHTS, RECORDED_OF_REFUSALS
 from cors_authz.edge.audit.trail import first_left_out
-from cors_authz.edge.cases import MAX_TEXT
+from cors_authz.edge.client_text import MAX_TEXT
 from cors_authz.review.audit.verify import Fault
 
 TEXT: Final = (Path(__file__).parents[3] / "docs" / "audit.md").read_text()

@@ -15,7 +15,8 @@ from cors_authz._gen.v1.decision_pb2 import DecisionRecord
 from cors_authz.edge.audit import record
 from cors_authz.edge.audit.options import NEVER_REVEALED, AuditOptions, WriterOptions
 from cors_authz.edge.audit.record import Recorder
-from cors_authz.edge.cases import MAX_TEXT, Cases
+from cors_authz.edge.cases import Cases, Features
+from cors_authz.edge.client_text import MAX_TEXT
 from cors_authz.edge.observation import Observation, SpanIds
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.fetch.request import Request
@@ -63,10 +64,14 @@ def observed(decision: Decision, tokens: Mapping[str, TokenReading] | None = Non
     return Observation(decision, DECISION_ID, (5.0, 5.000_0505), None, tokens or {})
 
 
+def _take_nothing(_features: Features, _checks: int) -> None:
+    """Add nothing up."""
+
+
 def line_of(
     recorder: Recorder, observation: Observation, span: SpanIds | None = None, cases: Cases | None = None
 ) -> bytes:
-    return recorder.line_of(observation, span, (cases or Cases(())).of(observation.decision))
+    return recorder.line_of(observation, span, (cases or Cases(_take_nothing)).of(observation.decision))
 
 
 def recorded(
@@ -78,7 +83,7 @@ def recorded(
 ) -> dict[str, Any]:
     recorder = Recorder(AuditOptions(writer=STDOUT, reveal=reveal))
     observation = observed(decided(policy, request, tokens), tokens)
-    cases = Cases(())
+    cases = Cases(_take_nothing)
     line = line_of(recorder, observation, span, cases)
     # The second line is spliced from what the first one left behind.
     assert line_of(recorder, observation, span, cases) == line
@@ -364,7 +369,7 @@ def test_what_is_spliced_on_is_what_would_be_written_anew() -> None:
     decisions += [each._replace(roles=("clerk",)) for each in decisions if each.outcome is Outcome.ALLOW]
     anew = [line_of(Recorder(AuditOptions(writer=STDOUT)), observed(each)) for each in decisions]
     for order in (1, -1):
-        recorder, cases = Recorder(AuditOptions(writer=STDOUT)), Cases(())
+        recorder, cases = Recorder(AuditOptions(writer=STDOUT)), Cases(_take_nothing)
         spliced = [line_of(recorder, observed(each), None, cases) for each in decisions[::order]]
         assert list(map(orjson.loads, spliced[::order])) == list(map(orjson.loads, anew))
         # As where checks are so different that none is like one before.

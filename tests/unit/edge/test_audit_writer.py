@@ -691,7 +691,7 @@ def test_refusals_are_all_recorded_and_of_allows_the_share_that_their_ids_draw(t
     for number in range(16):
         for decision in (allowed, refused):
             seen = Observation(decision, f"{number:x}{DECISION_ID[1:]}", (0.0, 1.0))
-            trail.append(seen, None, Cases(()).of(decision))
+            trail.append(seen, None, Cases(lambda _features, _checks: None).of(decision))
     trail.stop()
     lines = [orjson.loads(each) for each in (tmp_path / "log").read_bytes().splitlines()]
     ids = {
@@ -707,7 +707,9 @@ def test_none_and_all_are_shares_too(share: float, kept: int, tmp_path: Path) ->
     trail = AuditTrail(AuditOptions(writer=WriterOptions(targets=(str(tmp_path / "l"),)), sample_allow=share), "w")
     allowed = decided(POLICY, ask("PUT https://api.example/", origin="https://shop.example"))
     for decision_id in ("0" * 32, "f" * 32):
-        trail.append(Observation(allowed, decision_id, (0.0, 1.0)), None, Cases(()).of(allowed))
+        trail.append(
+            Observation(allowed, decision_id, (0.0, 1.0)), None, Cases(lambda _features, _checks: None).of(allowed)
+        )
     trail.stop()
     assert sample(trail, "cors_authz_audit_records_total") == kept
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cors_authz.edge.cases import Settled, features_of
+from cors_authz.edge.cases import features_of
 from cors_authz.edge.metrics import counters as module
 from cors_authz.edge.metrics.catalogue import CHECK_SECONDS, DECISIONS, ORIGIN_DECISIONS, STAGE_SECONDS
 from cors_authz.edge.metrics.counters import BOUNDS_SECONDS, MAX_SERIES, Counters
@@ -51,7 +51,7 @@ SPAN = SpanIds("a" * 32, "b" * 16)
 def counted(*decisions: Decision) -> Counters:
     counters = Counters()
     for decision in decisions:
-        counters.take(Settled(features_of(decision), 1, NOW, NOW))
+        counters.take(features_of(decision), 1)
     return counters
 
 
@@ -187,7 +187,7 @@ def test_a_thousand_new_names_a_second_are_bounded_and_no_check_is_lost() -> Non
     counters, asked = Counters(), 3 * MAX_SERIES
     for number in range(asked):
         features = features_of(READ)._replace(group=f"g{number}", origin_group=f"o{number}")
-        counters.take(Settled(features, 1, NOW, NOW))
+        counters.take(features, 1)
     samples = list(counters.samples())
     for metric, other in (
         (DECISIONS, ("allow", "rule_allowed", "other", "false")),

@@ -27,7 +27,7 @@ from cors_authz.edge.policy_store import PolicyStore
 from cors_authz.edge.service import CheckService, Watch
 from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
 
-NOTICED_SECONDS = 5.0
+NOTICED_SECONDS = 60.0
 
 
 def text(revision: str) -> str:

@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from cors_authz.edge import ledger as module
-from cors_authz.edge.cases import Settled, features_of
+from cors_authz.edge.cases import Case as CheckCase
+from cors_authz.edge.cases import features_of
 from cors_authz.edge.ledger import Ledger
 from cors_authz.edge.metrics.catalogue import NEW_ORIGINS, ORIGINS_FOLDED, TENANT_CHECKS
 from cors_authz.fetch.request import Request
@@ -40,8 +41,8 @@ EVIL: Final = "https://evil.example"
 API: Final = "https://acme.api.example/a"
 
 
-def _settled(decision: Decision, checks: int = 1) -> Settled:
-    return Settled(features_of(decision), checks, decision.now, decision.now)
+def _tell(ledger: Ledger, decision: Decision) -> None:
+    ledger.note(decision, CheckCase(features_of(decision)))
 
 
 def _ledger(*requests: Request, now: float = BEGAN) -> Ledger:
@@ -52,7 +53,7 @@ def _ledger(*requests: Request, now: float = BEGAN) -> Ledger:
 
 def _note(ledger: Ledger, *requests: Request, now: float = BEGAN) -> None:
     for request in requests:
-        ledger.take(_settled(decided(POLICY, request, now=now)))
+        _tell(ledger, decided(POLICY, request, now=now))
 
 
 def _entries(ledger: Ledger) -> list[dict[str, object]]:
@@ -146,7 +147,7 @@ def test_who_is_counted(case: Case) -> None:
 
 def test_a_request_that_could_not_be_read_has_nobody_to_count() -> None:
     ledger = _ledger()
-    ledger.take(_settled(refuse_unread(Reason.REQUEST_MALFORMED)))
+    _tell(ledger, refuse_unread(Reason.REQUEST_MALFORMED))
     assert _entries(ledger) == []
 
 
@@ -173,17 +174,8 @@ def test_a_name_that_no_json_carries_is_mended() -> None:
     ledger = _ledger()
     decision = decided(POLICY, ask(f"GET {API}", origin=SHOP))
     assert decision.facts is not None
-    ledger.take(_settled(decision._replace(facts=decision.facts._replace(tenants=("a\ud800b",)))))
+    _tell(ledger, decision._replace(facts=decision.facts._replace(tenants=("a\ud800b",))))
     assert [entry["tenant"] for entry in _entries(ledger)] == ["a?b"]
-
-
-def test_checks_that_were_added_up_elsewhere_keep_their_number_and_their_time() -> None:
-    ledger = _ledger()
-    about = features_of(decided(POLICY, ask(f"GET {API}", origin=SHOP)))
-    ledger.take(Settled(about, 5, 20.0, 40.0))
-    ledger.take(Settled(about, 2, 10.0, 30.0))
-    (entry,) = _entries(ledger)
-    assert (entry["outcomes"], entry["first"], entry["last"]) == ({"allow": 7}, 10.0, 40.0)
 
 
 def test_tenants_and_resource_groups_are_counted_apart() -> None:
@@ -265,7 +257,7 @@ def test_a_reload_that_lists_an_origin_begins_another_entry() -> None:
             match: [{hosts: ["{tenant}.api.example"]}]
             allow: [{origins: [web], methods: [POST]}]
         """)
-    ledger.take(_settled(decided(after, ask(f"POST {API}", origin=EVIL))))
+    _tell(ledger, decided(after, ask(f"POST {API}", origin=EVIL)))
     assert [(entry["origin_group"], entry["outcomes"]) for entry in _entries(ledger)] == [
         ("", {"deny": 1}),
         ("web", {"allow": 1}),
@@ -274,11 +266,11 @@ def test_a_reload_that_lists_an_origin_begins_another_entry() -> None:
 
 def test_threads_lose_no_count() -> None:
     ledger = _ledger()
-    settled = _settled(decided(POLICY, ask(f"GET {API}", origin=SHOP)))
+    decision = decided(POLICY, ask(f"GET {API}", origin=SHOP))
 
     def note() -> None:
         for _ in range(5_000):
-            ledger.take(settled)
+            _tell(ledger, decision)
 
     threads = [Thread(target=note) for _ in range(4)]
     for thread in threads:

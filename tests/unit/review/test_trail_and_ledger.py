@@ -40,12 +40,12 @@ REQUESTS: Final = (
 
 def test_the_trail_and_the_ledger_of_a_live_service_tell_the_same_of_who_asks() -> None:
     ledger, by_line, by_page = Ledger(lambda: NOW), Usage(), Usage()
-    cases, recorder = Cases((ledger.take,)), Recorder(AuditOptions(writer=WriterOptions(targets=("-",))))
+    cases, recorder = Cases(lambda _about, _checks: None), Recorder(AuditOptions(writer=WriterOptions(targets=("-",))))
     for seconds, request in enumerate(REQUESTS):
         decision = decided(POLICY, request, now=NOW + seconds)
         case = cases.of(decision)
         by_line.read_line(recorder.line_of(Observation(decision, f"{seconds:032x}", (0.0, 0.1)), None, case))
-        case.add(decision.now)
-    by_page.read_page(cases.settled(ledger.page)())
+        ledger.note(decision, case)
+    by_page.read_page(ledger.page())
     assert by_page.rows == by_line.rows
     assert {who.origin for who in by_page.rows} == {WEB, PREVIEW, EVIL, "null"}
