@@ -13,7 +13,7 @@ from cors_authz.edge.audit.options import WriterOptions
 from cors_authz.edge.ending import end_at_once
 from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.logs import log_to_stderr
-from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.settings import tls_of
 from cors_authz.edge.settings_error import SettingsError
@@ -50,6 +50,13 @@ _pem = click.Path(path_type=Path)
     envvar="CORS_AUTHZ_ACCESS_LOG_LINES",
     show_envvar=True,
     help="Where each response is written as a line of JSON; - is standard output.",
+)
+@click.option(
+    "--lines-key",
+    type=_pem,
+    envvar="CORS_AUTHZ_ACCESS_LOG_LINES_KEY",
+    show_envvar=True,
+    help="The private key (Ed25519, PEM) that signs the chain of lines.",
 )
 @click.option(
     "--sample-agreeing",
@@ -140,11 +147,19 @@ def access_log(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
 
 
 def _options(how: dict[str, Any]) -> AccessLogOptions:
-    lines, metrics = how.pop("lines"), how.pop("metrics_listen")
+    metrics = how.pop("metrics_listen")
     return AccessLogOptions(
-        lines=None if lines == _OFF else WriterOptions(targets=(lines,)),
+        lines=_lines(how.pop("lines"), how.pop("lines_key")),
         metrics=MetricsOptions(listen=metrics) if metrics != _OFF else None,
         tls=tls_of(how.pop("tls_cert"), how.pop("tls_key"), how.pop("tls_client_ca")),
         bounds=StreamBounds(streams=how.pop("max_streams")),
         **how,
     )
+
+
+def _lines(target: str, key: Path | None) -> WriterOptions | None:
+    if target != _OFF:
+        return WriterOptions(targets=(target,), key=key, setting="lines")
+    if key is not None:
+        raise SettingsError("lines-key: no lines are written; name where by --lines")
+    return None

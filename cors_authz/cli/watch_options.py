@@ -10,11 +10,23 @@ from typing import Any, Final, TypeVar
 import click
 
 from cors_authz.edge.audit.options import AuditOptions, WhenFull, WriterOptions
-from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.settings_error import SettingsError
 
 _OFF: Final = "off"
 _DEFAULTS: Final = WriterOptions(targets=("-",))
+_UNSAID: Final[dict[str, object]] = {
+    "required": _DEFAULTS.required,
+    "when_full": _DEFAULTS.when_full.value,
+    "sample_allow": 1.0,
+    "reveal": (),
+    "key": None,
+    "head_records": _DEFAULTS.head_lines,
+    "rotate_bytes": _DEFAULTS.rotate_bytes,
+    "keep": _DEFAULTS.keep,
+    "queue": _DEFAULTS.queue_lines,
+}
+"""The options that say how to record, as they are where nobody gives them."""
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -128,16 +140,30 @@ def watched(how: dict[str, Any]) -> tuple[AuditOptions | None, MetricsOptions | 
 
     Raises: SettingsError.
     """
-    targets = tuple(target for target in how.pop("audit") if target != _OFF)
-    kept = {name: how.pop(f"audit_{name}") for name in ("required", "keep", "key", "rotate_bytes")}
-    lines = {"queue_lines": how.pop("audit_queue"), "head_lines": how.pop("audit_head_records")}
-    when_full = WhenFull(how.pop("audit_when_full"))
-    told = {name: how.pop(f"audit_{name}") for name in ("sample_allow", "reveal")}
     listen = how.pop("metrics_listen")
     metrics = MetricsOptions(listen=listen, workers=how["workers"]) if listen != _OFF else None
-    if not targets and kept["required"]:
-        raise SettingsError("audit-required: nothing is recorded; name where by --audit")
-    if not targets:
-        return None, metrics
-    writer = WriterOptions(targets=targets, when_full=when_full, **kept, **lines)
-    return AuditOptions(writer=writer, **told), metrics
+    return _recorded(how), metrics
+
+
+def _recorded(how: dict[str, Any]) -> AuditOptions | None:
+    targets = how.pop("audit")
+    given = {name: how.pop(f"audit_{name}") for name in _UNSAID}
+    if _OFF in targets:
+        _refuse_for_nothing(targets, given)
+        return None
+    writer = WriterOptions(
+        targets=targets,
+        when_full=WhenFull(given["when_full"]),
+        queue_lines=given["queue"],
+        head_lines=given["head_records"],
+        **{name: given[name] for name in ("required", "keep", "key", "rotate_bytes")},
+    )
+    return AuditOptions(writer=writer, sample_allow=given["sample_allow"], reveal=given["reveal"])
+
+
+def _refuse_for_nothing(targets: tuple[str, ...], given: dict[str, Any]) -> None:
+    if len(targets) > 1:
+        raise SettingsError("audit: off stands alone; leave it out, or all others")
+    for name, value in given.items():
+        if value != _UNSAID[name]:
+            raise SettingsError(f"audit-{name.replace('_', '-')}: nothing is recorded; name where by --audit")

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import chain
 from threading import Lock
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 from weakref import ref
 
 from cors_authz.edge.client_text import carried
@@ -73,7 +73,6 @@ class Case:
         self.shared: Shared | None = None
 
 
-T = TypeVar("T")
 Take: TypeAlias = Callable[[Features, int], None]
 """Adds so many checks with these features to what it counts; bounds what it keeps of what clients wrote."""
 
@@ -104,16 +103,18 @@ class Cases:
             key: object = reason
         else:
             # At once: to look up twenty fields of a named tuple would cost as much again as all the rest.
-            policy, request, _, _, _, route, _, run, kind, origin, _, _, version, _, tenants, listed, _, rule, _, _ = (
-                facts
+            policy, request, _, _, _, route, _, run, kind, origin, _, _, version, _, tenants, listed, standing, rule = (
+                facts[:18]
             )
             if self._policy() is not policy:
                 self._begin(policy)
+            listed = standing or listed
+            group = listed.membership.group if listed else ""
             told = announcements(decision, facts) if version or kind is _PREFLIGHT else None
             granted = rule.credentials if rule else facts.credentials
             carries = bool(granted) and _carries(request[4], granted)
             # The parts of a policy live as long as it does, and so do their identities.
-            parts = (id(guard), id(route), id(rule), listed and listed.membership.group, request[0], run, version)
+            parts = (id(guard), id(route), id(rule), group, request[0], run, version)
             asks = (kind, not origin, origin == OPAQUE, not tenants, not roles, carries, told)
             key = (reason, status, shadow, parts, asks)
         return self._current.get(key) or self._meet(key, decision)
@@ -123,15 +124,6 @@ class Cases:
         with self._settling:
             self._retired.extend(chain(self._former.values(), self._current.copy().values()))
             self._settle(len(self._retired))
-
-    def settled(self, read: Callable[[], T]) -> Callable[[], T]:
-        """Give what reads, once who adds up was told all that was counted up to then."""
-
-        def read_settled() -> T:
-            self.settle()
-            return read()
-
-        return read_settled
 
     def _begin(self, policy: CompiledPolicy) -> None:
         with self._settling:

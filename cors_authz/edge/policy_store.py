@@ -57,6 +57,7 @@ class PolicyStore:
         keys: the sources of the issuers' keys.
         sleep: waits for so many seconds, while other threads run.
         clock: gives the time in seconds since the epoch.
+        let_go: lets everyone let go of checks that are over.
     """
 
     active: ActivePolicy
@@ -66,7 +67,9 @@ class PolicyStore:
         keys: KeySources,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = now_seconds,
+        let_go: Callable[[], object] = lambda: None,
     ) -> None:
+        self._let_go = let_go
         self._keys = keys
         self._sleep = sleep
         self._clock = clock
@@ -141,6 +144,7 @@ class PolicyStore:
             if former() is None:
                 break
             self._pause()
+        self._let_go()
         held.free(self._pause)
 
     def _pause(self) -> None:

@@ -32,10 +32,10 @@ class Serving:
     def __init__(self, settings: Settings, worker: int | None = None) -> None:
         self._settings = settings
         self._keys = KeySources(HttpsFetch(urllib3.PoolManager(), monotonic_seconds), monotonic_seconds)
-        self.store = PolicyStore(self._keys)
         self._health = Health()
         self._listens = False
         self._watchers = Watchers(settings, worker)
+        self.store = PolicyStore(self._keys, let_go=self._watchers.let_go)
         watch = self._watchers.watch()
         service = CheckService(lambda: self.store.active, now_seconds, timer_seconds, new_decision_id, watch)
         self._transport = open_transport(service.check, self._health, now_seconds, settings.transport)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cors_authz.edge.audit.options import AuditOptions
-from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import Tls, TransportOptions
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
 
 from cors_authz.edge.audit.trail import AuditTrail
 from cors_authz.edge.cases import Cases
@@ -15,13 +15,15 @@ from cors_authz.edge.metrics.counters import Counters
 from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.metrics.process import process_samples
 from cors_authz.edge.metrics.sample import Source
-from cors_authz.edge.observe import Told, observer
+from cors_authz.edge.observe import AT_ONCE, Observer, Told
 from cors_authz.edge.service import Watch, no_parent
 from cors_authz.edge.settings import Settings
 from cors_authz.edge.telemetry.otlp import Signal, is_wanted
 from cors_authz.edge.tracing.tracing import Tracing
 
 ORIGINS_PAGE = "/origins"
+
+T = TypeVar("T")
 
 
 class Running(Protocol):
@@ -51,30 +53,28 @@ class Watchers:
         self._audit = AuditTrail(settings.audit, new_decision_id(), worker) if settings.audit else None
         self._counters, self._ledger = Counters(), Ledger(now_seconds)
         self._cases = Cases(self._counters.take)
+        self._observer = Observer(self._told(), 1 if settings.audit and settings.audit.writer.makes_wait else AT_ONCE)
         self._running: list[Running] = [part for part in (self._audit, self._tracing) if part is not None]
 
     def watch(self) -> Watch:
         """Give what the service tells its checks."""
-        tracing, audit = self._tracing, self._audit
-        if not (self._is_counted or tracing or audit):
+        if not (self._is_counted or self._tracing or self._audit):
             return Watch()
-        observe = observer(
-            Told(
-                self._cases.of,
-                tracing.span_of if tracing else None,
-                audit.append if audit else None,
-                self._counters.measure if self._is_counted else None,
-                self._ledger.note if self._is_counted else None,
-            )
-        )
-        return Watch(tracing.parent_of if tracing else no_parent, observe)
+        return Watch(self._tracing.parent_of if self._tracing else no_parent, self._observer.observe)
+
+    def let_go(self) -> None:
+        """Keep nothing of checks that are over, nor of the policy that they were decided by."""
+        self._observer.tell()
 
     def show(self, sources: Iterable[Source]) -> None:
         """Show metrics of ours, and of others, to whoever is to have them.
 
         Raises: SettingsError for an address that cannot be had.
         """
-        counted = [self._cases.settled(self._counters.samples), self._ledger.samples]
+        counted = [
+            self._told_first(self._counters.samples),
+            self._told_first(self._ledger.samples),
+        ]
         beside = [part.samples for part in (self._audit, self._tracing) if part is not None]
         all_sources = [*sources, process_samples, *counted, *beside]
         if is_wanted(Signal.METRICS, os.environ):
@@ -89,17 +89,38 @@ class Watchers:
 
     def start(self) -> None:
         """Begin; once only."""
+        self._observer.start()
         for part in self._running:
             part.start()
 
     def stop(self) -> None:
-        """End; what waits is written or sent, in bounded time."""
-        with ExitStack() as ending:
-            for part in self._running:
-                ending.callback(part.stop)
+        """End; what waits is written or sent, in bounded time; all at once, as each may wait for one that is deaf."""
+        self._observer.stop()
+        with ThreadPoolExecutor(max(1, len(self._running))) as endings:
+            for ending in [endings.submit(part.stop) for part in self._running]:
+                ending.result()
+
+    def _told(self) -> Told:
+        return Told(
+            self._cases.of,
+            self._tracing.span_of if self._tracing else None,
+            self._audit.append if self._audit else None,
+            self._counters.measure if self._is_counted else None,
+            self._ledger.note if self._is_counted else None,
+        )
+
+    def _told_first(self, read: Callable[[], T]) -> Callable[[], T]:
+        def read_all() -> T:
+            self._observer.tell()
+            self._cases.settle()
+            return read()
+
+        return read_all
 
     def _endpoint(self, options: MetricsOptions, sources: Iterable[Source]) -> Running:
         # With Prometheus' client library and an HTTP server behind it, for the same reason.
         from cors_authz.edge.metrics.endpoint import MetricsEndpoint
 
-        return MetricsEndpoint(options.address(self._worker or 0), sources, {ORIGINS_PAGE: self._ledger.page})
+        return MetricsEndpoint(
+            options.address(self._worker or 0), sources, {ORIGINS_PAGE: self._told_first(self._ledger.page)}
+        )

@@ -134,8 +134,9 @@ def test_an_audit_log_that_takes_nothing_neither_holds_up_checks_nor_the_end(pol
         assert {outcome(answer) for answer in answers} == {(0, "rule_allowed")}
         running.process.terminate()
         assert running.process.wait(SECONDS) == 0
-        said = re.findall(r"the audit trail .*", running.log.read_text())
-    assert said == [f"the audit trail takes nothing, and is given up: `{fifo}`; 200 records were lost up to now"]
+        (lost,) = re.findall(r"the audit trail takes nothing, and is given up: .*; (\d+) records", running.log.read_text())
+    # The pipe's one page takes what fits, if that comes alone.
+    assert 195 <= int(lost) <= 200
 
 
 # What no gRPC client sends, and any other may.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cors_authz.edge.audit.options import WriterOptions
-from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import Tls
 from cors_authz.envoy.bootstrap import Address
@@ -25,6 +25,7 @@ class StreamBounds:
     Args:
         streams: how many there may be at once; each worker of an Envoy opens one.
         message_bytes: the longest message; an Envoy sends 16 KiB and what its last entry holds.
+        entries: in one message; each of Envoy's own has over 100 bytes, so that none of its messages holds as many.
         waiting_bytes: of messages that wait to be compared.
         room_seconds: for which a message beyond that waits for room; then it is dropped, and counted.
         identify_seconds: within which a stream must say whose it is.
@@ -34,6 +35,7 @@ class StreamBounds:
 
     streams: int = 256
     message_bytes: int = 1 << 20
+    entries: int = 10_000
     waiting_bytes: int = 16 << 20
     room_seconds: float = 0.1
     identify_seconds: float = 10.0

@@ -15,7 +15,6 @@ from cors_authz.edge.audit.writer import AuditWriter
 from cors_authz.edge.clock import monotonic_seconds, new_decision_id
 from cors_authz.edge.ending import ended_by_signal, wait_for
 from cors_authz.edge.generations import Generations
-from cors_authz.edge.metrics.endpoint import MetricsEndpoint
 from cors_authz.edge.metrics.process import process_samples
 from cors_authz.edge.metrics.sample import Source
 
@@ -33,8 +32,8 @@ def listen(options: AccessLogOptions) -> None:
         listener = Listener(inbox, figures, monotonic_seconds, options)
         sources: list[Source] = [figures.samples]
         append = _writer(options, running, sources)
-        governs = _routes(options, running).group_of if options.policy else every_route
-        comparison = Comparison(inbox, governs, figures, append, options.sample_agreeing)
+        resource_of = _routes(options, running).resource_of if options.policy else every_route
+        comparison = Comparison(inbox, resource_of, figures, append, options.sample_agreeing)
         comparison.start()
         running.callback(comparison.stop)
         _show(options, running, sources)
@@ -63,6 +62,9 @@ def _write_nothing(line: bytes, *, is_expendable: bool) -> None:
 def _show(options: AccessLogOptions, running: ExitStack, sources: list[Source]) -> None:
     if options.metrics is None:
         return
+    # With Prometheus' client library and an HTTP server behind it, it is imported only where it is asked for.
+    from cors_authz.edge.metrics.endpoint import MetricsEndpoint
+
     endpoint = MetricsEndpoint(options.metrics.address(0), [*sources, process_samples])
     endpoint.start()
     running.callback(endpoint.stop)

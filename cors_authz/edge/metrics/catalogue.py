@@ -59,20 +59,20 @@ POLICY_LOADED: Final = Metric(
     "cors_authz_policy_loaded_timestamp_seconds",
     Kind.GAUGE,
     "When the policy in force was put in force.",
-    use="see since when a revision decides",
+    use="hold changes of other figures against it",
 )
 POLICY_NEWEST: Final = Metric(
     "cors_authz_policy_newest_in_force",
     Kind.GAUGE,
     "1 if the newest version of the policy is in force, 0 if it was refused and the last good one stays.",
-    use="0 means that a change is not in force: the log says why it was refused",
+    use="see the log, which says why a version was refused",
 )
 RELOADS: Final = Metric(
     "cors_authz_policy_reloads_total",
     Kind.COUNTER,
     "Versions of the policy that were put in force or refused.",
     ("result",),
-    use="see how often the policy changes, and how often a change is refused",
+    use="changes that are refused went out unchecked: run `cors-authz check` before",
 )
 EXCEPTION_EXPIRES: Final = Metric(
     "cors_authz_exception_expires_timestamp_seconds",
@@ -127,7 +127,7 @@ AUDIT_FAILING: Final = Metric(
     Kind.GAUGE,
     "1 while the audit trail cannot be written.",
     ("sink",),
-    use="look at the sink that the log names; with `audit.required`, decisions are refused meanwhile",
+    use="look at the sink that the log names; with `--audit-required`, decisions are refused meanwhile",
 )
 SPANS: Final = Metric(
     "cors_authz_spans_total",
@@ -148,7 +148,7 @@ DELIVERIES: Final = Metric(
     Kind.COUNTER,
     "Responses that Envoy logged, by how they agree with what was decided.",
     ("verdict", "group"),
-    use="each verdict but `agrees` is a response that browsers read in another way than was decided",
+    use="each verdict has its meaning and its mend in docs/access-log.md",
 )
 ACCESS_LOG_ENTRIES: Final = Metric(
     "cors_authz_access_log_entries_total",
@@ -189,41 +189,11 @@ TENANT_CHECKS: Final = Metric(
     stability=Stability.ALPHA,
 )
 PROCESS: Final = (
-    Metric(
-        "process_cpu_seconds_total",
-        Kind.COUNTER,
-        "CPU that the process took, in seconds.",
-        use="divide it by the decisions: what one costs",
-    ),
-    Metric(
-        "process_resident_memory_bytes",
-        Kind.GAUGE,
-        "Memory that the process holds.",
-        use="it follows the size of the policy; steady growth is a fault of ours",
-    ),
-    Metric(
-        "process_virtual_memory_bytes",
-        Kind.GAUGE,
-        "Memory that the process has addresses for.",
-        use="little; it is there by custom",
-    ),
-    Metric(
-        "process_start_time_seconds",
-        Kind.GAUGE,
-        "When the process was started.",
-        use="see restarts, also of single workers",
-    ),
-    Metric(
-        "process_open_fds",
-        Kind.GAUGE,
-        "Descriptors that the process has open.",
-        use="hold it against the most that it may have",
-    ),
-    Metric(
-        "process_max_fds",
-        Kind.GAUGE,
-        "Descriptors that the process may have open.",
-        use="raise it where connections are many",
-    ),
+    Metric("process_cpu_seconds_total", Kind.COUNTER, "CPU that the process took, in seconds."),
+    Metric("process_resident_memory_bytes", Kind.GAUGE, "Memory that the process holds."),
+    Metric("process_virtual_memory_bytes", Kind.GAUGE, "Memory that the process has addresses for."),
+    Metric("process_start_time_seconds", Kind.GAUGE, "When the process was started."),
+    Metric("process_open_fds", Kind.GAUGE, "Descriptors that the process has open."),
+    Metric("process_max_fds", Kind.GAUGE, "Descriptors that the process may have open."),
 )
 """As every Prometheus client names them; there are none where the machine has no /proc."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cors_authz.edge.metrics import catalogue
-from cors_authz.edge.metrics.sample import Metric
+from cors_authz.edge.metrics.sample import Metric, Stability
 
 BEGIN: Final = "<!-- metrics: written by cors_authz/edge/metrics/document.py -->"
 END: Final = "<!-- /metrics -->"
@@ -20,14 +20,17 @@ END: Final = "<!-- /metrics -->"
 
 def metrics() -> tuple[Metric, ...]:
     """Give all metrics of the catalogue, in its order."""
-    ours = (value for value in vars(catalogue).values() if isinstance(value, Metric))
-    return (*ours, *catalogue.PROCESS)
+    return (*_ours(), *catalogue.PROCESS)
 
 
 def table() -> str:
-    """Write the table: a row for each metric, with its labels, its stability, and what to do with it."""
-    head = "| Metric | Kind | Labels | Stability | What it says | What to do with it |\n|---|---|---|---|---|---|\n"
-    return head + "".join(f"| {' | '.join(_cells(metric))} |\n" for metric in metrics())
+    """Write the table: a row for each metric of ours, with its labels, its stability, and what to do with it.
+
+    Those that every Prometheus client has share the last row.
+    """
+    head = ("Metric", "Kind", "Labels", "Stability", "What it says, and what to do with it")
+    rows = (head, ("---",) * len(head), *map(_cells, _ours()), _process())
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def written(document: str) -> str:
@@ -41,13 +44,21 @@ def written(document: str) -> str:
     return between.sub(lambda _: table(), document)
 
 
-def _cells(metric: Metric) -> Iterator[str]:
-    yield f"`{metric.name}`"
-    yield metric.kind.value
-    yield ", ".join(f"`{label}`" for label in metric.labels)
-    yield metric.stability.value
-    yield metric.text
-    yield f"{metric.use[:1].upper()}{metric.use[1:]}."
+def _ours() -> Iterator[Metric]:
+    return (value for value in vars(catalogue).values() if isinstance(value, Metric))
+
+
+def _cells(metric: Metric) -> tuple[str, ...]:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    said = f"{metric.text} {metric.use[:1].upper()}{metric.use[1:]}."
+    return f"`{metric.name}`", metric.kind.value, labels, metric.stability.value, said
+
+
+def _process() -> tuple[str, ...]:
+    names = ", ".join(f"`{metric.name}`" for metric in catalogue.PROCESS)
+    kinds = ", ".join(dict.fromkeys(metric.kind.value for metric in catalogue.PROCESS))
+    said = "The process itself, as every Prometheus client tells it. Memory that grows steadily is a fault of ours."
+    return names, kinds, "", Stability.STABLE.value, said
 
 
 if __name__ == "__main__":

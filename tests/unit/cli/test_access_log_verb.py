@@ -19,7 +19,7 @@ from cors_authz.edge.access_log import run as listening
 from cors_authz.edge.access_log.options import AccessLogOptions, StreamBounds
 from cors_authz.edge.audit.options import WriterOptions
 from cors_authz.edge.generation import GenerationError
-from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.transport.interface import Tls, TransportError
 from cors_authz.envoy.bootstrap import Address, Options, bootstrap
@@ -45,7 +45,7 @@ def test_without_options_the_defaults_hold(started: list[AccessLogOptions]) -> N
     assert started == [
         AccessLogOptions(
             listen="127.0.0.1:9192",
-            lines=WriterOptions(targets=("-",)),
+            lines=WriterOptions(targets=("-",), setting="lines"),
             policy=None,
             environment="prod",
             sample_agreeing=1.0,
@@ -87,11 +87,19 @@ def test_options_and_variables_become_settings(started: list[AccessLogOptions], 
     ]
 
 
+def test_lines_are_signed_with_a_key(started: list[AccessLogOptions]) -> None:
+    assert run("access-log", "--lines", "/l", CORS_AUTHZ_ACCESS_LOG_LINES_KEY="/k").exit_code == 0
+    assert [options.lines for options in started] == [
+        WriterOptions(targets=("/l",), key=Path("/k"), setting="lines"),
+    ]
+
+
 REFUSED = {
     "an address that is none": (("--listen", "9192"), "listen: `9192` is not an address"),
     "metrics at no address": (("--metrics-listen", "9193"), "metrics-listen: `9193`"),
     "a key without its certificate": (("--tls-key", "k"), "tls-cert: a certificate and its key go together"),
-    "no target of lines": (("--lines", ""), "audit: name each target once"),
+    "no target of lines": (("--lines", ""), "lines: name each target once"),
+    "a key for no lines": (("--lines", "off", "--lines-key", "k"), "lines-key: no lines are written; name where"),
     "a share beyond 1": (("--sample-agreeing", "2"), "Invalid value for '--sample-agreeing'"),
 }
 
@@ -126,6 +134,24 @@ def test_what_goes_wrong_at_the_start_is_told(sentence: str, monkeypatch: pytest
     result = run("access-log")
 
     assert (result.exit_code, str(fault()) in result.stderr) == (code, True)
+
+
+UNWRITABLE = {
+    "a file in no folder": (
+        ("--lines", "/absent/l"),
+        "lines: `/absent/l` cannot be written: No such file or directory",
+    ),
+    "a key that is not there": (("--lines-key", "/absent/k"), "lines-key: `/absent/k` cannot be read: No such file"),
+}
+
+
+@pytest.mark.parametrize("sentence", UNWRITABLE)
+def test_lines_that_cannot_be_written_are_told_by_their_own_option(sentence: str) -> None:
+    arguments, why = UNWRITABLE[sentence]
+    command = [sys.executable, "-m", "cors_authz", "access-log", "--listen", "127.0.0.1:0", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, why in " ".join(ended.stderr.split())) == (2, True), ended.stderr
 
 
 def test_an_invalid_policy_is_refused_as_by_serve(tmp_path: Path) -> None:

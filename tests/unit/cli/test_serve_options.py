@@ -16,7 +16,7 @@ from cors_authz.cli.main import cli
 from cors_authz.cli.serve import serve
 from cors_authz.edge.audit.options import AuditOptions, WhenFull, WriterOptions
 from cors_authz.edge.generation import GenerationError
-from cors_authz.edge.metrics.endpoint import MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.settings import MAX_WORKERS, Settings
 from cors_authz.edge.transport.interface import Bounds, Tls, TransportChoice, TransportError, TransportOptions
 from cors_authz.edge.workers.supervisor import WorkersError
@@ -190,6 +190,20 @@ REFUSED = {
     "records that are required and go nowhere": Refused(
         ("--policy", "p", "--audit-required"), "audit-required: nothing is recorded; name where by --audit"
     ),
+    "off beside a target": Refused(("--policy", "p", "--audit", "off", "--audit", "-"), "audit: off stands alone"),
+    **{
+        f"{flag} of no record": Refused(("--policy", "p", flag, value), f"{flag[2:]}: nothing is recorded; name where")
+        for flag, value in (
+            ("--audit-when-full", "block"),
+            ("--audit-sample-allow", "0.5"),
+            ("--audit-reveal", "claim:sub"),
+            ("--audit-key", "k"),
+            ("--audit-head-records", "10"),
+            ("--audit-rotate-bytes", "0"),
+            ("--audit-keep", "2"),
+            ("--audit-queue", "512"),
+        )
+    },
     "a record of half an allow": Refused(
         ("--policy", "p", "--audit", "-", "--audit-sample-allow", "2"), "audit-sample-allow: `2.0` is no share"
     ),

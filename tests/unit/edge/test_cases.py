@@ -99,6 +99,27 @@ def test_checks_that_differ_in_what_is_counted_or_recorded_are_cases_of_their_ow
     assert len({cases.of(READ), *found.values()}) == len(OTHERS) + 1
 
 
+def test_origins_of_one_group_that_another_rule_of_their_own_admits_are_told_apart() -> None:
+    policy = compiled("""
+        originGroups:
+          all: {origins: ["https://one.example", "https://two.example"], trust: low}
+          one: {origins: ["https://one.example"], trust: high}
+          two: {origins: ["https://two.example"], trust: medium}
+        resourceGroups:
+          api:
+            match: [{hosts: [api.shop.example]}]
+            allow:
+            - {origins: [all], methods: [GET]}
+            - {origins: [one, two], methods: [POST]}
+        """)
+    cases = Cases(_take_nothing)
+    decisions = [
+        decided(policy, ask("POST https://api.shop.example/", origin=f"https://{name}.example"))
+        for name in ("one", "two")
+    ]
+    assert [cases.of(each).features.origin_group for each in decisions] == ["one", "two"]
+
+
 def test_what_a_guard_found_is_told_apart() -> None:
     cases, request = Cases(_take_nothing), ask("GET https://private.shop.example/", origin=WEB)
     passes = decided(POLICY, request, {"main": token(roles=["clerk"])})
@@ -171,13 +192,6 @@ def test_takers_are_told_what_is_new_and_nothing_twice() -> None:
     cases.of(READ).count += 1
     cases.settle()
     assert taken.checks == {features_of(READ): 3, features_of(refuse_unread(Reason.REQUEST_MALFORMED)): 1}
-
-
-def test_who_reads_a_taker_is_told_all_of_it() -> None:
-    taken = Taken()
-    cases = Cases(taken.take)
-    cases.of(READ).count += 1
-    assert cases.settled(taken.checks.total)() == 1
 
 
 def _strangers(count: int) -> Iterator[Decision]:
