@@ -53,9 +53,10 @@ def running(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with log.open("wb") as stderr:
         process = subprocess.Popen(command("--policy", str(policy), *options), env=environment(), stderr=stderr)
     try:
-        until(lambda: process.poll() is not None or "decides on" in log.read_text())
+        pattern = re.compile(r"decides on (\S+), (\S+) as")
+        until(lambda: process.poll() is not None or pattern.search(log.read_text()) is not None)
         text = log.read_text()
-        found = re.search(r"decides on (\S+), (\S+) as", text)
+        found = pattern.search(text)
         assert found, text
         metrics = dict(re.findall(r"worker (\d) .* metrics are read at http://([0-9.:]+)/metrics", text))
         yield Running(found.groups(), tuple(metrics[str(number)] for number in range(WORKERS)))
