@@ -1,4 +1,4 @@
-"""The dashboards of the service, from its metrics; `python -m monitoring.boards` writes them as Grafana reads them."""
+"""The dashboards of the service, from its metrics; `make dashboards` writes them as Grafana reads them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FOLDER: Final = Path(__file__).parent / "dashboards"
 
 _TAG: Final = "cors-authz"
 _REFUSED: Final = '=~"deny|preflight_deny|error"'
-_DIFFERS: Final = '!~"agrees|no_response"'
+_DIFFERS: Final = '!~"agrees|would_agree|(would_)?no_response"'
 _FAULT: Final = '="error"'
 _APPLIED, _SHADOWED = '="false"', '="true"'
 _DECISIONS, _CHECKS = metrics.DECISIONS, metrics.CHECK_SECONDS
@@ -268,7 +268,7 @@ def latency() -> Board:
     checks = (
         spread("Quantiles", _CHECKS.text,
                *(Query(quantile(each, _CHECKS), f"p{each * 100:g}") for each in (0.5, 0.9, 0.99, 0.999))),
-        buckets("Spread", "Checks by their duration.", _CHECKS),
+        buckets("Spread", "Checks by their duration; the dots lead to traces.", _CHECKS),
         spread("p99 by process", _CHECKS.use, Query(quantile(0.99, _CHECKS, "instance"), "{{instance}}")),
         chart("Beyond 2.5 ms", "Share of the checks that take longer.", "percentunit",
               Query(_slower_than("0.0025"), "slower")),

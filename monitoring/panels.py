@@ -143,11 +143,11 @@ def listing(title: str, text: str, unit: str, query: Query) -> Panel:
 
 
 def buckets(title: str, text: str, metric: Metric) -> Panel:
-    """Draw how the values of a histogram spread over time."""
+    """Draw how the values of a histogram spread over time, with its exemplars."""
     query = Query(total(f"increase({of(metric)}[$__rate_interval])", "le"), "{{le}}")
     drawn = heatmap.Panel().title(title).description(text).datasource(SOURCE).height(_CHARTS_HEIGHT).span(_COLUMNS // 2)
     drawn = drawn.y_axis(heatmap.YAxisConfig().unit("s"))
-    return drawn.with_target(_target(query).format(PromQueryFormat.HEATMAP).ref_id("A"))
+    return drawn.with_target(_target(query).exemplar(exemplar=True).format(PromQueryFormat.HEATMAP).ref_id("A"))
 
 
 def _chart(title: str, text: str, unit: str) -> timeseries.Panel:

@@ -131,7 +131,7 @@ def access_log(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     Each response is compared with what the answer of `cors-authz serve` carried in Envoy's dynamic metadata, so any
     instance may take any entry. `cors-authz export envoy --access-log` prints an Envoy that sends all that is needed.
     """
-    log_to_stderr(how.pop("log_level"), how.pop("log_format"))
+    log = log_to_stderr(how.pop("log_level"), how.pop("log_format"))
     end_at_once()
     # Here, as gRPC takes its time.
     from cors_authz.edge.access_log.run import listen
@@ -144,6 +144,8 @@ def access_log(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
         refuse(error)
     except (GenerationError, TransportError) as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        log.flush()
 
 
 def _options(how: dict[str, Any]) -> AccessLogOptions:

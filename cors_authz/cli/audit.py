@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import click
-import orjson
 
-from cors_authz.cli.audit_text import to_text, verdict_lines
+from cors_authz.cli.audit_lines import lines_of
+from cors_authz.cli.audit_text import shown, to_json, to_text, verdict_lines
 from cors_authz.edge.audit.signing import keys_of
 from cors_authz.edge.settings_error import SettingsError
-from cors_authz.review.audit.joined import Joined, join, lines_with, request_of
+from cors_authz.review.audit.joined import Joined, ids_that_begin, join, lines_with, request_of
 from cors_authz.review.audit.verify import Verifier
 
 BROKEN: Final = 7
 """The exit code for a chain that is not whole."""
 
-_MAX_LINE_BYTES: Final = 256 << 10
+_MIN_BEGINNING: Final = 8
+_OR_LESS: Final = f"or as much of its beginning, {_MIN_BEGINNING} characters at least, as no other has"
 
 _files = click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -53,8 +55,8 @@ def verify(files: tuple[Path, ...], public_keys: tuple[Path, ...]) -> None:
         verifier = Verifier(names, keys_of(public_keys) if public_keys else None)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    for number, path in enumerate(files):
-        verifier.read(number, _lines(path))
+    for number, name in enumerate(names):
+        verifier.read(number, lines_of(name))
     report = verifier.report()
     for line in verdict_lines(report, names, are_signed=bool(public_keys)):
         click.echo(line)
@@ -63,8 +65,8 @@ def verify(files: tuple[Path, ...], public_keys: tuple[Path, ...]) -> None:
 
 @audit.command()
 @_files
-@click.option("--request", "request_id", metavar="ID", help="The x-request-id.")
-@click.option("--decision", "decision_id", metavar="ID", help="The x-cors-authz-decision-id.")
+@click.option("--request", "request_id", metavar="ID", help=f"The x-request-id, {_OR_LESS}.")
+@click.option("--decision", "decision_id", metavar="ID", help=f"The x-cors-authz-decision-id, {_OR_LESS}.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def show(files: tuple[Path, ...], request_id: str | None, decision_id: str | None, form: str) -> None:
     """Print what FILE... say of one request: each decision on it, and what the client got.
@@ -76,23 +78,29 @@ def show(files: tuple[Path, ...], request_id: str | None, decision_id: str | Non
     joined = _of_request(files, request_id) if request_id else _of_decision(files, decision_id or "")
     if not joined.decisions and not joined.deliveries:
         raise click.ClickException(f"no line of these files is of `{request_id or decision_id}`")
-    click.echo(orjson.dumps(joined._asdict()).decode() if form == "json" else to_text(joined), nl=form == "json")
+    click.echo(to_json(joined) if form == "json" else to_text(joined), nl=form == "json")
 
 
 def _of_request(files: tuple[Path, ...], request_id: str) -> Joined:
-    return join(line for path in files for line in lines_with(_lines(path), "request_id", request_id))
+    return join(lines_with(_lines(files), "request_id", _whole_id(files, "request_id", request_id)))
 
 
 def _of_decision(files: tuple[Path, ...], decision_id: str) -> Joined:
-    joined = join(line for path in files for line in lines_with(_lines(path), "decision_id", decision_id))
+    joined = join(lines_with(_lines(files), "decision_id", _whole_id(files, "decision_id", decision_id)))
     request_id = request_of((*joined.decisions, *joined.deliveries))
     return _of_request(files, request_id) if request_id else joined
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """Give the lines of a file, each with its end; one that is too long in its first piece alone."""
-    with path.open("rb") as file:
-        while line := file.readline(_MAX_LINE_BYTES):
-            yield line
-            while not line.endswith(b"\n") and (line := file.readline(_MAX_LINE_BYTES)):
-                pass
+def _whole_id(files: tuple[Path, ...], field: str, beginning: str) -> str:
+    """Complete the beginning of an id; what is too short to be one is taken as it is."""
+    if len(beginning) < _MIN_BEGINNING:
+        return beginning
+    found = ids_that_begin(_lines(files), field, beginning)
+    if len(found) > 1:
+        several = ", ".join(map(shown, found))
+        raise click.UsageError(f"`{beginning}` is the beginning of several: {several}; write more of it")
+    return found[0] if found else beginning
+
+
+def _lines(files: tuple[Path, ...]) -> Iterator[bytes]:
+    return chain.from_iterable(lines_of(str(path)) for path in files)

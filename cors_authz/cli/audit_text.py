@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+
+import orjson
 
 from cors_authz.review.audit.joined import Joined, Line
 from cors_authz.review.audit.verify import At, Report
 
 _MAX_LISTED = 10
+_UNSIGNED = "not checked for signatures: without --public-key, heads are no proof"
 
 
 def verdict_lines(report: Report, names: Sequence[str], *, are_signed: bool) -> Iterator[str]:
@@ -19,11 +23,12 @@ def verdict_lines(report: Report, names: Sequence[str], *, are_signed: bool) -> 
     if left_out:
         yield f"and {left_out} more"
     yield from _notes(report, names)
-    signed = "signed" if are_signed else "not checked for signatures: without --public-key, heads are no proof"
+    signed = f"{report.signed} signed with a key that was given" if are_signed else _UNSIGNED
     verdict = "NOT whole" if report.breach_count else "whole"
+    lost = f", {report.lost} lost" if report.lost else ""
     yield (
         f"{verdict}: {_count(report.records, 'record')} of {_count(len(report.writers), 'writer')} "
-        f"in {_count(len(names), 'file')}, {_count(report.heads, 'head')} ({signed})"
+        f"in {_count(len(names), 'file')}{lost}, {_count(report.heads, 'head')} ({signed})"
     )
 
 
@@ -31,6 +36,16 @@ def _notes(report: Report, names: Sequence[str]) -> Iterator[str]:
     for at in report.torn[:_MAX_LISTED]:
         yield f"{_place(at, names)}: note: a line was not ended: its writer was killed here, or the disk was full"
     yield from _rest(report.torn)
+    for loss in report.losses[:_MAX_LISTED]:
+        lost = f"{_count(loss.records, 'record')} {'was' if loss.records == 1 else 'were'} lost"
+        yield f"{_place(loss.at, names)}: note: {lost} before this line, since its writer's last head"
+    yield from _rest(report.losses)
+    for file in report.empty[:_MAX_LISTED]:
+        yield f"{names[file]}: note: no line of a writer is in this file, so it proves nothing"
+    yield from _rest(report.empty)
+    for at in report.unproven[:_MAX_LISTED]:
+        yield f"{_place(at, names)}: note: nothing proves this line: what came before is not in these files"
+    yield from _rest(report.unproven)
     for tail in report.tails[:_MAX_LISTED]:
         lines = f"{_count(tail.lines, 'record')} of writer {tail.writer}"
         yield f"{_place(tail.at, names)}: note: no head anchors {lines} from here on"
@@ -65,7 +80,7 @@ def to_text(joined: Joined) -> str:
     for delivery in joined.deliveries:
         lines += ["", *_delivery(delivery)]
     lines += ["", f"{joined.left_out} more were left out"] if joined.left_out else []
-    return "\n".join(map(_shown, lines)) + "\n"
+    return "\n".join(map(shown, lines)) + "\n"
 
 
 def _decision(line: Line) -> Iterator[str]:
@@ -76,25 +91,28 @@ def _decision(line: Line) -> Iterator[str]:
     origin = f" from {line['origin']} ({line.get('origin_group') or 'not listed'})" if line.get("origin") else ""
     yield f"  request        {line.get('method', '')} {line.get('host', '')}{line.get('path', '')}{origin}"
     yield from _pairs(line, ("group", "rule", "tenant", "version", "principal", "revision", "trace_id"))
-    justification = line.get("justification") or {}
+    justification = _object(line, "justification")
     if justification:
         yield f"  justification  {justification.get('at', '')} {justification.get('text', '')}".rstrip()
-    for guard in line.get("guards", ()):
-        yield f"  guard          {guard['name']}: {guard['verdict']}"
+    for guard in _list(line, "guards"):
+        told = guard if isinstance(guard, dict) else {}
+        yield f"  guard          {told.get('name', '')}: {told.get('verdict', '')}"
     for name in ("headers", "claims"):
-        for key, value in (line.get(name) or {}).items():
+        for key, value in _object(line, name).items():
             yield f"  {name[:-1]:<15}{key}: {value}"
     yield from _lists(line, ("roles", "injected", "masked", "erased"))
     yield f"  took           {line.get('latency_us', 0)} µs"
 
 
 def _delivery(line: Line) -> Iterator[str]:
-    verdicts = ", ".join(map(str, line.get("verdicts", ())))
-    yield f"{_instant(line)}  delivery of {line.get('decision_id') or 'no decision'}: {verdicts}"
+    manners = _object(line, "manners")
+    verdicts = map(str, _list(line, "verdicts"))
+    told = (f"{each} ({manners[each]})" if each in manners else each for each in verdicts)
+    yield f"{_instant(line)}  delivery of {line.get('decision_id') or 'no decision'}: {', '.join(told)}"
     yield f"  request        {line.get('method', '')} {line.get('host', '')}{line.get('path', '')}"
     yield from _pairs(line, ("status", "flags", "details", "duration_us"))
     for name in ("decided", "delivered"):
-        for key, value in (line.get(name) or {}).items():
+        for key, value in _object(line, name).items():
             yield f"  {name:<15}{key}: {value}"
 
 
@@ -106,8 +124,19 @@ def _pairs(line: Line, names: Iterable[str]) -> Iterator[str]:
 
 def _lists(line: Line, names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        if line.get(name):
-            yield f"  {name:<15}{', '.join(map(str, line[name]))}"
+        if listed := _list(line, name):
+            yield f"  {name:<15}{', '.join(map(str, listed))}"
+
+
+def _object(line: Line, name: str) -> Mapping[str, object]:
+    """Give the object in a field: who can write the file can put anything there."""
+    value = line.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(line: Line, name: str) -> Sequence[object]:
+    value = line.get(name)
+    return value if isinstance(value, list) else ()
 
 
 def _instant(line: Line) -> str:
@@ -118,6 +147,12 @@ def _instant(line: Line) -> str:
         return "at no time"
 
 
-def _shown(line: str) -> str:
-    # What a client sent must not steer the terminal.
+def to_json(joined: Joined) -> str:
+    """Write the lines of one request as one object of JSON, with what would steer a terminal escaped."""
+    text = orjson.dumps(joined._asdict()).decode()
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def shown(line: str) -> str:
+    """Escape what is not printable: what a client sent must not steer the terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

@@ -14,7 +14,7 @@ from cors_authz.cli.origins_json import stale_json, strangers_json, usage_json
 from cors_authz.cli.origins_patch import addition, removal
 from cors_authz.cli.origins_text import (
     DAY_SECONDS,
-    days,
+    length_text,
     listed_text,
     source_notes,
     span_text,
@@ -24,9 +24,10 @@ from cors_authz.cli.origins_text import (
 )
 from cors_authz.cli.policy_option import environment_option, loaded_from, policy_option, sources_at
 from cors_authz.cli.usage_input import read_into
+from cors_authz.edge.clock import now_seconds
 from cors_authz.review.drift import TooShortError, stale, strangers
 from cors_authz.review.listing import Listing
-from cors_authz.review.usage import Span, Usage
+from cors_authz.review.usage import Usage
 
 DRIFT: Final = 6
 
@@ -99,14 +100,15 @@ def stale_command(policy_path: Path, environment: str, seconds: float, sources: 
     """Print the listed origins and patterns that nobody used for so long, up to the end of the sources.
 
     A pattern is used by whatever it admits, unless a narrower line of its origin group admits that too. If the sources
-    do not reach back so far, nothing is told (exit 2). Sources must be of every environment that the lines are for.
+    do not reach back so far, or are silent for most of that time, nothing is told (exit 2). Sources must be of every
+    environment that the lines are for.
     """
     listing = Listing(loaded_from(policy_path, environment))
     read = _read(sources, listing)
     try:
         found = stale(read, listing, seconds)
     except TooShortError as error:
-        raise click.UsageError(_too_short(error.span, seconds)) from error
+        raise click.UsageError(_too_short(read, error, seconds)) from error
     if how["patch"]:
         _print_patch(*removal(policy_path, sources_at(policy_path), found))
     elif how["output"] == "json":
@@ -128,7 +130,7 @@ def unknown(policy_path: Path, environment: str, top: int, sources: tuple[str, .
     """Print the origins that ask where no rule is for them, the most frequent first.
 
     Each that is like a listed one (another scheme, another port, www., one typo away) says so. With --patch, a diff
-    puts those that may belong to somebody as comments below the list that serves what they ask for most.
+    puts those that may belong to somebody as comments into the list that serves what they ask for most.
     """
     listing = Listing(loaded_from(policy_path, environment))
     read = _read(sources, listing)
@@ -143,7 +145,7 @@ def unknown(policy_path: Path, environment: str, top: int, sources: tuple[str, .
 
 
 def _read(sources: Sequence[str], listing: Listing | None) -> Usage:
-    read = Usage(listing)
+    read = Usage(now_seconds(), listing)
     read_into(read, sources)
     return read
 
@@ -155,12 +157,21 @@ def _end(read: Usage, found: Sequence[object], how: Mapping[str, object]) -> Non
         sys.exit(DRIFT)
 
 
-def _too_short(span: Span | None, seconds: float) -> str:
-    if span is None:
+def _too_short(read: Usage, error: TooShortError, seconds: float) -> str:
+    if read.sources.torn:
+        names = ", ".join(read.sources.torn)
+        return f"the ends of these are missing, and with them who asked: {names}; name whole files"
+    if error.silence:
+        return (
+            f"there is no decision from {span_text(error.silence)}, which is most of {length_text(seconds)}, so nothing"
+            " can be told; add the audit files of that time, or take the line out whose time is wrong"
+        )
+    if error.span is None:
         return "the sources hold no decision, so nothing can be told; name audit files"
+    known = f"{length_text(error.span.until - error.span.since)} ({span_text(error.span)})"
     return (
-        f"the sources tell of {days(span.until - span.since)} ({span_text(span)}), which is too short to say what was"
-        f" unused for {days(seconds)}; add older audit files, or ask for a shorter --unused-for"
+        f"the sources tell of {known}, which is too short to say what was unused for {length_text(seconds)}; add older"
+        " audit files, or ask for a shorter --unused-for"
     )
 
 

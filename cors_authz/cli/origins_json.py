@@ -37,6 +37,7 @@ def _written(usage: Usage, said: dict[str, object]) -> str:
         "pages": sources.pages,
         "garbage": sources.garbage,
         "folded": sources.folded,
+        "torn": sources.torn,
         "least_share": sources.least_share,
         "silent": [gap._asdict() for gap in sources.silent_days(span)] if span else [],
     }

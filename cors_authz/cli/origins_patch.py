@@ -51,13 +51,14 @@ def _remarks(found: Iterable[Stranger], listing: Listing) -> Iterator[Remark]:
         names = [name for each in stranger.wanted for name in listing.lists_of(each.group)]
         if names and (stranger.mark.likeness if stranger.mark else None) in _WORTH_LISTING:
             last = listing.lines_of(names[0])[-1]
-            yield Remark(last.place, listing.key_place(names[0]), _remark(stranger, names[0]))
+            yield Remark(last.place, f'"{stranger.origin}"', _note(stranger, names[0]))
 
 
-def _remark(stranger: Stranger, name: str) -> str:
+def _note(stranger: Stranger, name: str) -> str:
     wanted = stranger.wanted[0]
-    asked = f"asked for {wanted.group} {round(wanted.asks)} times since {instant(stranger.tally.first)[:10]}"
-    return f'- "{stranger.origin}"  # for {name}? {asked}; find out whose it is'
+    times = "once" if round(wanted.asks) == 1 else f"{round(wanted.asks)} times"
+    since = instant(stranger.tally.first)[:10]
+    return f"for {name}? asked for `{wanted.group}`, {times} since {since}; find out whose it is"
 
 
 def _proposed(propose: Callable[[], Proposal]) -> Proposal:

@@ -16,6 +16,7 @@ from cors_authz.review.usage import Sources, Span, Tally, Usage, Who
 DAY_SECONDS: Final = 86_400
 
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
+_UNITS: Final = (("day", DAY_SECONDS), ("hour", 3_600), ("minute", 60))
 _OTHERS: Final = "(others)"
 _NONE: Final = "-"
 _ALMOST_SURE: Final = 0.95
@@ -61,13 +62,17 @@ def strangers_text(strangers: Iterable[Stranger]) -> str:
 def stale_text(found: Sequence[StaleLine], seconds: float) -> str:
     """Write the lines that nobody used for so many seconds."""
     if not found:
-        return f"every listed origin was used within {days(seconds)}\n"
+        return f"every listed origin was used within {length_text(seconds)}\n"
     return table(("last seen", "tenant", "origin group", "listed", "at"), map(_stale_row, found))
 
 
-def days(seconds: float) -> str:
-    """Write a length of time in days."""
-    return f"{seconds / DAY_SECONDS:.3g} days"
+def length_text(seconds: float) -> str:
+    """Write a length of time in the largest unit of which there is one."""
+    for name, unit in _UNITS:
+        if seconds >= unit:
+            number = f"{round(seconds / unit, 2):g}"
+            return f"{number} {name}{'' if number == '1' else 's'}"
+    return "less than a minute"
 
 
 def source_notes(sources: Sources, span: Span | None) -> Iterator[str]:
@@ -75,7 +80,9 @@ def source_notes(sources: Sources, span: Span | None) -> Iterator[str]:
     when = f", {span_text(span)}" if span else ""
     yield f"read: decisions {_number(sources.decisions)}, services {sources.pages}{when}"
     if sources.garbage:
-        yield f"lines that are no record, and were passed over: {_number(sources.garbage)}"
+        yield f"lines that are no record, or of a time to come, and were passed over: {_number(sources.garbage)}"
+    for name in sources.torn:
+        yield f"{shown(name)} ends too early, and what it has was read: it was cut off, or is still written"
     if sources.folded:
         yield (
             f"checks that found no room in the services' memory, and whose is not known: {_number(sources.folded)};"

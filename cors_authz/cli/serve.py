@@ -129,7 +129,7 @@ class _Workers(click.ParamType[int]):
 )
 def serve(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     """Answer Envoy's checks until SIGTERM, by the policy at --policy, which is watched and swapped when it changes."""
-    log_to_stderr(how["log_level"], how["log_format"])
+    log = log_to_stderr(how["log_level"], how["log_format"])
     try:
         run(_settings(how))
     except (SettingsError, PolicyFilesError, UnknownEnvironmentError) as error:
@@ -138,6 +138,8 @@ def serve(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
         refuse(error)
     except (GenerationError, TransportError, WorkersError) as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        log.flush()
 
 
 def _settings(how: dict[str, Any]) -> Settings:

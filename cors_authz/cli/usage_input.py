@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import gzip
-import sys
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import IO, Final
+import re
+from collections.abc import Iterable
+from concurrent.futures import Future
+from threading import Thread
+from typing import Final
 
 import click
 import urllib3
 
+from cors_authz.cli.audit_lines import TornFileError, lines_of
 from cors_authz.review.usage import UnreadablePageError, Usage
 
-MAX_LINE_BYTES: Final = 1 << 20
-"""A longer line is no record of ours, and is read in pieces."""
 MAX_PAGE_BYTES: Final = 64 << 20
 TIMEOUT_SECONDS: Final = 10.0
+DEADLINE_SECONDS: Final = 60.0
+"""For a whole answer: one that comes a byte at a time is never late by the other."""
 
 _PAGE: Final = "/origins"
+_PAGE_OF_ENDPOINT: Final = re.compile("(?:/metrics|/origins)?/*$")
 _SCHEMES: Final = ("http://", "https://")
-_STDIN: Final = "-"
-_GZIP: Final = b"\x1f\x8b"
+_ADDRESS: Final = re.compile(r"[\w.\-\[\]:]+:[0-9]{1,5}(?:/[a-z]*)?")
+"""An address that lacks its scheme."""
 
 
 def read_into(usage: Usage, sources: Iterable[str]) -> None:
     """Add up all sources: audit files, compressed by gzip or not, `-` for standard input, and services by their URL.
+
+    Of a file whose compressed data end too early, what there is is taken, and `Sources.torn` names it.
 
     Raises: click.UsageError for a source that cannot be read.
     """
@@ -39,31 +42,18 @@ def read_into(usage: Usage, sources: Iterable[str]) -> None:
 
 def _read_file(usage: Usage, name: str) -> None:
     try:
-        with _opened(name) as stream:
-            while line := stream.readline(MAX_LINE_BYTES):
-                if not line.isspace():
-                    usage.read_line(line)
-    except (OSError, EOFError, zlib.error) as error:
-        raise click.UsageError(f"`{name}` cannot be read as an audit file: {error}") from error
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[IO[bytes]]:
-    if name == _STDIN:
-        yield sys.stdin.buffer
-        return
-    with open(name, "rb") as stream:  # noqa: PTH123 - a Path would read `-` and a URL as files too
-        is_compressed = stream.read(len(_GZIP)) == _GZIP
-        stream.seek(0)
-        if not is_compressed:
-            yield stream
-            return
-        with gzip.open(stream) as plain:
-            yield plain  # type: ignore[misc] # it reads lines of bytes, and that is what it is for
+        for line in lines_of(name):
+            if not line.isspace():
+                usage.read_line(line)
+    except TornFileError:
+        usage.sources.torn.append(name)
+    except click.UsageError as error:
+        hint = f"; of a running service, write http://{name}" if _ADDRESS.fullmatch(name) else ""
+        raise click.UsageError(f"{error.message}{hint}") from error
 
 
 def _read_service(usage: Usage, url: str) -> None:
-    address = url if url.endswith(_PAGE) else url.rstrip("/") + _PAGE
+    address = _PAGE_OF_ENDPOINT.sub("", url) + _PAGE
     try:
         usage.read_page(_fetched(address))
     except UnreadablePageError as error:
@@ -71,6 +61,24 @@ def _read_service(usage: Usage, url: str) -> None:
 
 
 def _fetched(address: str) -> bytes:
+    answer: Future[bytes] = Future()
+    # A thread that nobody waits for: a socket knows no deadline but that of the next byte.
+    Thread(target=_fetch, args=(address, answer), daemon=True).start()
+    try:
+        return answer.result(DEADLINE_SECONDS)
+    except TimeoutError as error:
+        said = f"`{address}` has not answered to the end within {DEADLINE_SECONDS:g} seconds; name audit files"
+        raise click.UsageError(said) from error
+
+
+def _fetch(address: str, answer: Future[bytes]) -> None:
+    try:
+        answer.set_result(_answer_of(address))
+    except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+        answer.set_exception(error)
+
+
+def _answer_of(address: str) -> bytes:
     http = urllib3.PoolManager(timeout=TIMEOUT_SECONDS, retries=False)
     try:
         with http.request("GET", address, preload_content=False) as response:

@@ -55,15 +55,20 @@ class Decided(NamedTuple):
         """Whether the request went on, or its preflight was granted."""
         return self.outcome in _ALLOWED
 
-    def line(self) -> Line:
-        """Tell it in one line, in which nothing that a client sent speaks to the terminal."""
+    def line(self, width: int | None = None) -> Line:
+        """Tell it in one line, in which nothing that a client sent speaks to the terminal.
+
+        Args:
+            width: of the terminal; what was asked is cut to it, so that the reason and the id are whole. None cuts
+                nothing.
+        """
         origin = f" from {self.origin}" if self.origin else ""
         cause = self.rule or self.group or "no group"
-        text = (
-            f"{'✓' if self.is_allowed else '✗'} {self.method} {self.host}{self.path}{origin}  {self.reason}  ({cause})"
-            f"  {self.microseconds} µs  {self.decision_id[:8]}"
-        )
-        return Line(printable(text), Tone.GOOD if self.is_allowed else Tone.BAD, indent=0)
+        asked = f"{'✓' if self.is_allowed else '✗'} {self.method} {self.host}{self.path}{origin}"
+        rest = f"  {self.reason}  ({cause})  {self.microseconds} µs  {self.decision_id[:8]}"
+        if width is not None and len(asked) > (room := max(1, width - len(rest))):
+            asked = f"{asked[: room - 1]}…"
+        return Line(printable(f"{asked}{rest}"), Tone.GOOD if self.is_allowed else Tone.BAD, indent=0)
 
 
 class Twig(NamedTuple):
@@ -94,7 +99,8 @@ class Board:
             for span in spans:
                 of_trace = self._traces.setdefault(span.trace_id, {})
                 if len(of_trace) < MAX_SPANS:
-                    of_trace[span.span_id] = span
+                    # No more of it is drawn.
+                    of_trace[span.span_id] = span._replace(attributes={}, events=())
             _forget_oldest(self._traces, MAX_TRACES)
         return self._note([decided for span in spans if (decided := _of_span(span))])
 

@@ -19,6 +19,8 @@ POLL_SECONDS: Final = 0.2
 _MAX_WAITING: Final = 1000
 _DRAWN_PER_SECOND: Final = 4
 _MAX_TRACE_LINES: Final = 12
+_TRACE_EVERY: Final = 10
+"""After so many decisions there is a trace between the lines."""
 _WAITING: Final = "Waiting for spans and records of cors-authz. Ctrl-C ends this."
 
 
@@ -52,15 +54,27 @@ class Feed:
 
 
 def tell(feed: Feed, screen: Screen, ended: Event, *, once: bool = False) -> None:
-    """Write each decision as a line, until the end; with `once`, until the first."""
+    """Write each decision as a line, and now and then a trace, until the end; with `once`, until the first decision."""
     screen.show([Line(_WAITING, Tone.QUIET, indent=0)])
+    until_trace = 0
     while not ended.is_set():
         decided = feed.next(POLL_SECONDS)
-        if decided is None:
-            continue
-        screen.show([decided.line()])
-        if once:
-            return
+        if decided is not None:
+            screen.show([decided.line()])
+            until_trace -= 1
+            if once:
+                return
+        # The spans of others come later than ours.
+        if until_trace < 0 and (trace := _trace(feed.board, feed.board.latest(_TRACE_EVERY))):
+            screen.show(trace)
+            until_trace = _TRACE_EVERY - 1
+
+
+def ended_line(board: Board) -> Line:
+    """Tell how many decisions there were."""
+    outcomes = board.outcomes()
+    told = ", ".join(f"{outcome} {number}" for outcome, number in outcomes.items())
+    return Line(f"Ended. Decisions: {sum(outcomes.values())}" + (f" ({told})" if told else ""), Tone.HEADING, indent=0)
 
 
 def draw(feed: Feed, console: Console, heading: Sequence[str], ended: Event) -> None:
@@ -69,7 +83,7 @@ def draw(feed: Feed, console: Console, heading: Sequence[str], ended: Event) -> 
 
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while not ended.is_set():
-            live.update(_drawn(picture(feed.board, heading, console.height)), refresh=True)
+            live.update(_drawn(picture(feed.board, heading, console.size)), refresh=True)
             ended.wait(1 / _DRAWN_PER_SECOND)
 
 
@@ -80,8 +94,9 @@ def _drawn(lines: Iterable[Line]) -> RenderableType:
     return Group(*(Text(line.text, line.tone.value, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
-def picture(board: Board, heading: Sequence[str], height: int) -> Iterator[Line]:
-    """Give the lines that a screen of this height shows."""
+def picture(board: Board, heading: Sequence[str], size: tuple[int, int]) -> Iterator[Line]:
+    """Give the lines that a screen of this size, in columns and lines, shows."""
+    width, height = size
     yield from (Line(text, Tone.QUIET, indent=0) for text in heading)
     latest = board.latest(height)
     if not latest:
@@ -91,7 +106,7 @@ def picture(board: Board, heading: Sequence[str], height: int) -> Iterator[Line]
     counts = "   ".join(f"{outcome} {number}" for outcome, number in board.outcomes().items())
     yield Line(f"Decisions   {counts}   Ctrl-C ends this", Tone.HEADING, indent=0)
     for decided in latest[: max(1, height - len(heading) - len(trace) - 1)]:
-        yield decided.line()
+        yield decided.line(width)
     yield from trace
 
 

@@ -76,14 +76,15 @@ def open_observatory(options: ObservatoryOptions, feed: Feed) -> Iterator[Sequen
         issuer, journal = Issuer(now_seconds), Journal()
         upstream = running.enter_context(Backend(_ANY_PORT, journal, issuer.token))
         policy = write_policy(folder, issuer)
-        authz, metrics = parts.service(policy, receiver.address)
+        audit = folder / "audit.jsonl"
+        authz, metrics = parts.service(policy, receiver.address, audit)
         access_log, deliveries = parts.access_log(policy)
         watched = Options(tracing=receiver.address, access_logs=access_log)
         config = bootstrap(Address(_LOOPBACK, options.port), [authz], upstream.address, _ANY_PORT, watched)
         stage = Stage(parts.envoy(config), authz, upstream, policy, journal, issuer)
         prometheus = parts.prometheus(options.prometheus_port, [metrics, deliveries])
         running.enter_context(_touring(stage, options.pause_seconds))
-        yield _up_lines(stage, metrics, jaeger, prometheus)
+        yield (*_up_lines(stage, metrics, jaeger, prometheus), *_commands(audit, metrics))
 
 
 class _Parts:
@@ -93,13 +94,14 @@ class _Parts:
         self._running, self._folder = running, folder
         self._environ = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
 
-    def service(self, policy: Path, collector: Address) -> tuple[Address, Address]:
+    def service(self, policy: Path, collector: Address, audit: Path) -> tuple[Address, Address]:
         """Start the service; give where it answers, and where its metrics are."""
         address, metrics = _free_address(), _free_address()
         self._environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"http://{collector}"
         self._environ["OTEL_BSP_SCHEDULE_DELAY"] = "200"
         arguments = ("--listen", str(address), "--metrics-listen", str(metrics), "--drain-seconds", "0")
-        self._ours("serve", *arguments, "--policy", str(policy), "--environment", ENVIRONMENT, ready=metrics)
+        decides = ("--policy", str(policy), "--environment", ENVIRONMENT, "--audit", str(audit))
+        self._ours("serve", *arguments, *decides, ready=metrics)
         return address, metrics
 
     def access_log(self, policy: Path) -> tuple[Address, Address]:
@@ -194,10 +196,15 @@ def _up_lines(stage: Stage, metrics: Address, jaeger: Address | None, prometheus
     return (
         f"Envoy       http://{stage.envoy}",
         f"policy      {stage.policy}",
-        f"metrics     http://{metrics}/metrics, http://{metrics}/origins",
+        f"metrics     http://{metrics}/metrics",
         f"Prometheus  {_place(prometheus, 'prometheus')}",
         f"Jaeger      {_place(jaeger, 'jaeger')}",
     )
+
+
+def _commands(audit: Path, metrics: Address) -> Sequence[str]:
+    # Each fits 80 columns: what is to be copied must be whole. The id ends each decision's line.
+    return f"cors-authz origins usage http://{metrics}", f"cors-authz audit show --decision ID {audit}"
 
 
 def _place(address: Address | None, program: str) -> str:

@@ -10,7 +10,7 @@ from threading import Event
 
 from cors_authz.demo.child import ChildError
 from cors_authz.demo.envoy_process import EnvoyError
-from cors_authz.demo.live import Feed, draw, tell
+from cors_authz.demo.live import Feed, draw, ended_line, tell
 from cors_authz.demo.observatory import ObservatoryOptions, open_observatory
 from cors_authz.demo.receiver import Receiver
 from cors_authz.demo.run import FAILED, ended_by_signal
@@ -61,6 +61,8 @@ def _show(options: ObserveOptions, feed: Feed, up: Sequence[str], ended: Event) 
         tell(feed, screen, ended, once=options.once)
     else:
         draw(feed, screen.console, up, ended)
+    if not options.once:
+        screen.show([ended_line(feed.board)])
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 
-from cors_authz.edge.announcement import announce
+from cors_authz.edge.announcement import announce, announce_watchers
 from cors_authz.edge.ending import ended_by_signal, wait_for
 from cors_authz.edge.generations import Generations
 from cors_authz.edge.settings import Settings
@@ -34,6 +35,7 @@ def serve_alone(settings: Settings) -> None:
         address = serving.listen(settings.listen)
         serving.say_newest(in_force=True)
         generations.start()
+        announce_watchers(settings, os.environ)
         announce(first, (address,))
         wait_for(ended)
         serving.drain()

@@ -183,7 +183,7 @@ def features_of(decision: Decision) -> Features:
 def announcements(decision: Decision, facts: Facts) -> tuple[bool, ...]:
     """Name what the headers of an answer depend on beside rule and caller: what is asked, what is announced."""
     if facts.kind is _PREFLIGHT:
-        return bool(facts.asked_headers), "access-control-request-private-network" in facts.request.headers
+        return bool(facts.asked_headers), facts.request.headers.get("access-control-request-private-network") == "true"
     versions = facts.group.versions if facts.group else None
     version = versions.get(facts.version) if versions else None
     return (version is not None and version.deprecated is not None and decision.now < version.deprecated,)

@@ -14,6 +14,7 @@ from cors_authz._gen.wire.access_log_pb2 import (
     ResponseFlags,
     StreamAccessLogsMessage,
 )
+from cors_authz.envoy.bootstrap import ORIGINAL_HOST
 
 _EXT_AUTHZ: Final = "envoy.filters.http.ext_authz"
 
@@ -69,8 +70,8 @@ class Entry(NamedTuple):
         request_id: Envoy's `x-request-id`.
         method: empty for one that Envoy's log has no word for.
         scheme: `http` or `https`.
-        host: the authority.
-        path: without the query.
+        host: the authority that was asked for, whatever a route wrote in its place.
+        path: that was asked for, likewise, without the query.
         origin: the `Origin` of the request, where it is logged.
         status: the final status, 0 for none.
         flags: Envoy's response flags, in its short words.
@@ -151,8 +152,8 @@ def _entry(logged: HTTPAccessLogEntry) -> Entry:
         request.request_id,
         _METHODS[request.request_method] if 0 <= request.request_method < len(_METHODS) else "",
         request.scheme,
-        request.authority,
-        request.path.partition("?")[0],
+        request.request_headers.get(ORIGINAL_HOST) or request.authority,
+        (request.original_path or request.path).partition("?")[0],
         request.request_headers.get("origin", ""),
         response.response_code.value,
         _flags(properties.response_flags) if properties.HasField("response_flags") else (),

@@ -28,8 +28,11 @@ CORS_RESPONSE_HEADERS = (
 LOGGED_RESPONSE_HEADERS = (*CORS_RESPONSE_HEADERS, "vary")
 """What the listener of the access log compares with what was decided."""
 
-LOGGED_REQUEST_HEADERS = ("origin",)
-"""What tells who asked where nothing was decided."""
+ORIGINAL_HOST = "x-envoy-original-host"
+"""Where Envoy keeps the authority that a route rewrites; it takes the header from clients that it does not trust."""
+
+LOGGED_REQUEST_HEADERS = ("origin", ORIGINAL_HOST)
+"""What tells who asked, and what for, where nothing was decided."""
 
 AUTHZ_CLUSTER = "authz"
 ACCESS_LOG_CLUSTER = "access_log"

@@ -308,6 +308,11 @@ def _request_part_of_allowed(decision: Decision, facts: Facts) -> Answer:
     return Answer(_announcements(decision, facts), (), tuple(name for name in spoofed if name not in _OWN_HEADERS))
 
 
+def are_told(roles: tuple[str, ...]) -> bool:
+    """Tell whether the upstream is told these roles where the request goes on: a list that is too long it is not."""
+    return bool(_role_list(roles))
+
+
 def _role_list(roles: tuple[str, ...]) -> str:
     """Join roles by commas. A token may name a role as it likes, so what could break the list is percent-encoded."""
     listed = ",".join(quote(role, safe=":/@+", errors="surrogatepass") for role in roles)

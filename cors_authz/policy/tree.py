@@ -131,6 +131,9 @@ _BEGUN_EARLIER: Final = frozenset({"found unexpected end of stream", "could not 
 """Problems that the parser notices late; the context says where the unfinished thing begins."""
 
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_HIDDEN_BREAK: Final = re.compile("[\x85\u2028\u2029]")
+"""YAML 1.1, which the parser reads, ends a line there, and a comment. Editors, diffs and YAML 1.2 do not: lines would
+be miscounted, and what a reviewer takes for a comment would be read."""
 _CORE_TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -162,13 +165,21 @@ class Reader:
             self._refuse_at((1, 1), f"the file has {len(data)} bytes; 1 MiB is the most: move some to a PolicyPart")
             return None
         try:
-            return data.decode()
+            text = data.decode()
         except UnicodeDecodeError as error:
             before = data[: error.start].decode()
             self._refuse_at(
                 _end_of(before), f"the byte `0x{data[error.start]:02x}` is not UTF-8; save the file as UTF-8"
             )
             return None
+        return None if self._refuse_hidden_break(text) else text
+
+    def _refuse_hidden_break(self, text: str) -> bool:
+        found = _HIDDEN_BREAK.search(text)
+        if found:
+            said = f"the character `U+{ord(found[0]):04X}` ends a line where nobody sees it; remove it"
+            self._refuse_at(_end_of(text[: found.start()]), said)
+        return bool(found)
 
     def _read(self, text: str) -> Iterator[Tree]:
         self._events = iter(yaml.CSafeLoader(text).get_event, None)

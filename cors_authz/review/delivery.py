@@ -15,6 +15,8 @@ VIA_UPSTREAM: Final = "via_upstream"
 Spec: https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/http/http_conn_man/response_code_details.
 """
 _CHECK_FAILED: Final = "ext_authz_error"
+_FOLLOWED: Final = "internal_redirect"
+"""Envoy followed an upstream's redirect: no client got this response, and the next request has an entry of its own."""
 _FIRST_REFUSAL: Final = 400
 _PREFLIGHTS: Final = frozenset({Outcome.PREFLIGHT_ALLOW.value, Outcome.PREFLIGHT_DENY.value})
 _ALLOW: Final = Outcome.ALLOW.value
@@ -128,7 +130,7 @@ def compare(decided: Decided | None, delivered: Delivered) -> tuple[Finding, ...
             return (Finding(Verdict.NOT_APPLIED),)
         if decided.outcome == _ALLOW and _lost_on_local_reply(decided, delivered):
             return (Finding(Verdict.MISSING_ON_LOCAL_REPLY),)
-    if not delivered.status:
+    if not _was_sent(delivered):
         return (Finding(Verdict.NO_RESPONSE),)
     return _differences(decided, delivered.headers) or _AGREES
 
@@ -142,8 +144,12 @@ def _unchecked(delivered: Delivered) -> Finding:
     return Finding(Verdict.CHECK_FAILED if delivered.details == _CHECK_FAILED else Verdict.ANSWERED_BEFORE_CHECK)
 
 
+def _was_sent(delivered: Delivered) -> bool:
+    return delivered.status > 0 and delivered.details != _FOLLOWED
+
+
 def _lost_on_local_reply(decided: Decided, delivered: Delivered) -> bool:
-    is_local = delivered.status > 0 and delivered.details != VIA_UPSTREAM
+    is_local = _was_sent(delivered) and delivered.details != VIA_UPSTREAM
     return is_local and bool(decided.awaited.allow_origin) and not delivered.headers.allow_origin
 
 

@@ -12,17 +12,26 @@ from cors_authz.fetch.origin import OPAQUE, Origin, parse_origin
 from cors_authz.review.listing import Asking, Listed, Listing
 from cors_authz.review.usage import Span, Tally, Usage
 
+MAX_HOST_OF_TYPO: Final = 100
+"""Nobody mistypes a longer host by hand; each character more has eighty texts near it to be looked up."""
+
 _LETTERS: Final = ascii_lowercase + digits + "-.:"
 _WWW: Final = "www."
 _OTHER_SCHEME: Final = {"http": "https", "https": "http"}
 
 
 class TooShortError(Exception):
-    """The sources do not reach back far enough to tell; `span` is what they cover, None if they hold no decision."""
+    """The sources cannot tell what was unused for so long.
 
-    def __init__(self, span: Span | None) -> None:
+    They do not reach back far enough: `span` is what they cover, None if they hold no decision. Or `silence` is a time
+    without any decision that is more than half of what was asked for: files are missing, or a line has a wrong time. Or
+    the ends of some files, which `Sources.torn` names, are missing.
+    """
+
+    def __init__(self, span: Span | None, silence: Span | None = None) -> None:
         super().__init__()
         self.span = span
+        self.silence = silence
 
 
 class StaleLine(NamedTuple):
@@ -46,9 +55,13 @@ def stale(usage: Usage, listing: Listing, seconds: float) -> tuple[StaleLine, ..
     Raises: TooShortError.
     """
     span = usage.sources.reach()
-    if span is None or span.until - span.since < seconds:
+    if span is None or span.until - span.since < seconds or usage.sources.torn:
         raise TooShortError(span)
     since = span.until - seconds
+    for gap in usage.sources.silent_days(span):
+        silence = Span(max(gap.since, since), gap.until)
+        if silence.until - silence.since > seconds / 2:
+            raise TooShortError(span, silence)
     lasts = {line: tally.last for line, tally in usage.listed.items()}
     return tuple(StaleLine(line, lasts.get(line)) for line in listing.lines() if lasts.get(line, 0.0) < since)
 
@@ -140,6 +153,8 @@ def _neighbours(origin: Origin, listing: Listing) -> Iterator[tuple[Likeness, st
     )
     for port in listing.ports_of(origin.scheme, host):
         yield Likeness.PORT, _written(origin._replace(port=port))
+    if len(host) > MAX_HOST_OF_TYPO:
+        return
     for near in _one_edit_away(host + (f":{origin.port}" if origin.port else "")):
         yield Likeness.TYPO, f"{origin.scheme}://{near}"
 

@@ -34,7 +34,6 @@ class Listing:
     def __init__(self, loaded: Loaded) -> None:
         policy, subject = loaded.policy, loaded.subject
         self._origins = policy.origins
-        self._groups = subject.estate.origin_groups
         self._named_by = {group.name: frozenset(group.rules_of) for group in policy.groups}
         self._everybody = {
             (name, at.pattern.text): Listed(at.place, name, at.pattern.text)
@@ -97,13 +96,6 @@ class Listing:
     def lines_of(self, origin_group: str) -> tuple[Listed, ...]:
         """Give the lines of an origin group that are for everybody, in the order of the policy."""
         return tuple(line for line in self._everybody.values() if line.origin_group == origin_group)
-
-    def key_place(self, origin_group: str) -> Place:
-        """Give the place of an origin group's name.
-
-        Raises: KeyError for a group that the policy does not have.
-        """
-        return self._groups[origin_group].key_place
 
     def _names(self, group: str, origin_group: str) -> bool:
         named = self._named_by.get(group)

@@ -38,14 +38,14 @@ class Proposal(NamedTuple):
 
 
 class Remark(NamedTuple):
-    """A comment on a list: below its last entry, or above the name of what it belongs to if the list is inline.
+    """An entry that a list may take, as a comment behind the entry at `last`: without its `#`, it is one.
 
-    `last` and `name` are the places of the two; `text` is one line, without the `#`.
+    `entry` is as YAML writes it, `note` is for those who read it; each is of one line.
     """
 
     last: Place
-    name: Place
-    text: str
+    entry: str
+    note: str
 
 
 class _Edit(NamedTuple):
@@ -208,19 +208,39 @@ def _whole_line(text: str, begin: int, end: int) -> _Edit:
 
 def _comments(text: str, remarks: Iterable[Remark]) -> Iterator[_Edit]:
     entry_at = {entry.spot: entry for entries in _lists(text) for entry in entries}
+    behind: dict[tuple[int, int], list[Remark]] = {}
     for remark in remarks:
-        entry = entry_at[remark.last.line, remark.last.column]
-        if entry.is_inline:
-            at = sum(map(len, _LINE.findall(text)[: remark.name.line - 1]))
-            yield _comment(text, at, len(text[at:]) - len(text[at:].lstrip(" ")), remark.text)
-        else:
-            at = _line_end(text, entry.scalar.end_mark.index)
-            yield _comment(text, at, entry.before.start_mark.column, remark.text)
+        behind.setdefault((remark.last.line, remark.last.column), []).append(remark)
+    for spot, own in behind.items():
+        yield from (_inside if entry_at[spot].is_inline else _below)(text, entry_at[spot], own)
 
 
-def _comment(text: str, at: int, column: int, comment: str) -> _Edit:
-    newline = "" if text[:at].endswith("\n") or not at else "\n"
-    return _Edit(at, at, f"{newline}{' ' * column}# {comment}\n")
+def _below(text: str, entry: _Entry, remarks: Iterable[Remark]) -> Iterator[_Edit]:
+    at, margin = _line_end(text, entry.scalar.end_mark.index), " " * entry.before.start_mark.column
+    newline = "" if text[:at].endswith("\n") else "\n"
+    yield _Edit(at, at, newline + "".join(f"{margin}# - {each.entry}  # {each.note}\n" for each in remarks))
+
+
+def _inside(text: str, entry: _Entry, remarks: Iterable[Remark]) -> Iterator[_Edit]:
+    """Put comments between the brackets, each on a line of its own: outside of them no entry can stand."""
+    end, margin = entry.scalar.end_mark.index, _margin(text, entry)
+    comments = "".join(f"{margin}# {each.entry},  # {each.note}\n" for each in remarks)
+    if isinstance(entry.after, yaml.FlowEntryToken):
+        end = entry.after.end_mark.index
+    else:
+        yield _Edit(end, end, ",")
+    rest = text[end : _line_end(text, end)].lstrip()
+    if not rest or rest.startswith("#"):
+        yield _Edit(_line_end(text, end), _line_end(text, end), comments)
+    else:
+        yield _Edit(end, text.index(rest, end), f"\n{comments}{margin[2:]}")
+
+
+def _margin(text: str, entry: _Entry) -> str:
+    """Give what stands left of an entry that a line begins with; else, four columns more than its line has."""
+    begin = entry.scalar.start_mark.index
+    left = text[_line_begin(text, begin) : begin]
+    return left if left.isspace() else " " * (len(left) - len(left.lstrip()) + 4)
 
 
 def _line_begin(text: str, at: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
 from cors_authz.pdp.decision import Outcome, Reason
+from cors_authz.policy.finding import shown
 from cors_authz.review.listing import Asking, Listed, Listing
 
 MAX_ROWS: Final = 100_000
@@ -21,9 +22,12 @@ MAX_METHODS: Final = 8
 K = TypeVar("K")
 
 _MAX_METHOD_CHARACTERS: Final = 32
+_MAX_TEXT_CHARACTERS: Final = 256
+"""As long as the service writes one."""
+_MAX_CHECKS: Final = 1e15
+_LEAST_SHARE: Final = 1e-6
+"""Nobody keeps fewer records; of a smaller share, one line would speak for more checks than there are."""
 _DAY_SECONDS: Final = 86_400
-_LAST_SECOND: Final = 253_402_300_799
-"""Of the year 9999: a later time is none."""
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
 # No set: what stands in a line may have no hash.
 _OTHER_KINDS: Final = ("delivery", "head")
@@ -83,8 +87,9 @@ class Span(NamedTuple):
 class Sources:
     """What is known of the sources themselves. `lines_span` is the time of the lines, `pages_span` that of the pages.
 
-    `others` are lines of deliveries and chain heads, `garbage` those that are no record at all. `least_share` is the
-    smallest share in which records of an outcome were kept. `folded` is how many checks the services had no room for.
+    `others` are lines of deliveries and chain heads, `garbage` those that are no record, or of the future.
+    `least_share` is the smallest share in which records of an outcome were kept. `folded` is how many checks the
+    services had no room for. `torn` names files of which the end is missing.
     """
 
     decisions: int = 0
@@ -96,6 +101,7 @@ class Sources:
     lines_span: Span | None = None
     pages_span: Span | None = None
     days: set[int] = field(default_factory=set)
+    torn: list[str] = field(default_factory=list)
 
     def reach(self) -> Span | None:
         """Say which time the sources cover without a break that they know of; the latest, where there is one.
@@ -112,11 +118,13 @@ class Sources:
         return last
 
     def silent_days(self, span: Span) -> tuple[Span, ...]:
-        """Give the runs of whole days (UTC) in a span without any decision, where audit files may be missing."""
-        if self.pages_span and self.pages_span.since <= span.since:
-            return ()
-        first, last = int(span.since // _DAY_SECONDS), int(span.until // _DAY_SECONDS)
-        heard = sorted(day for day in self.days if first <= day <= last)
+        """Give the runs of whole days (UTC) in a span without any decision, where audit files may be missing.
+
+        A service that runs tells of all days since its start.
+        """
+        told = _days_of(self.pages_span) if self.pages_span else range(0)
+        days = _days_of(span)
+        heard = sorted(day for day in self.days.union(told) if day in days)
         return tuple(
             Span((before + 1) * _DAY_SECONDS, after * _DAY_SECONDS)
             for before, after in pairwise(heard)
@@ -124,17 +132,24 @@ class Sources:
         )
 
 
+def _days_of(span: Span) -> range:
+    return range(int(span.since // _DAY_SECONDS), int(span.until // _DAY_SECONDS) + 1)
+
+
 class Usage:
     """Adds up who asked, in bounded memory, however long the sources are.
 
     Args:
+        now: the time in seconds since the epoch. What tells of more than a day after it is garbage: one line with a
+            wrong clock would move the end of the sources, and make everything old.
         listing: the origins of a policy, to add up by the line that lists them too.
     """
 
-    def __init__(self, listing: Listing | None = None) -> None:
+    def __init__(self, now: float, listing: Listing | None = None) -> None:
         self.rows: dict[Who, Tally] = {}
         self.listed: dict[Listed, Tally] = {}
         self.sources = Sources()
+        self._latest = now + _DAY_SECONDS
         self._listing = listing
 
     def read_line(self, line: bytes) -> None:
@@ -144,7 +159,7 @@ class Usage:
         if kind in _OTHER_KINDS:
             self.sources.others += 1
             return
-        read = _read_decision(record) if kind == _DECISION else None
+        read = _read_decision(record, self._latest) if kind == _DECISION else None
         if read is None:
             self.sources.garbage += 1
             return
@@ -157,7 +172,7 @@ class Usage:
 
         Raises: UnreadablePageError; then nothing of it was taken.
         """
-        page = _page_of(raw)
+        page = _page_of(raw, self._latest)
         self.sources.pages += 1
         self.sources.folded += page.folded
         before = self.sources.pages_span or page.span
@@ -212,15 +227,15 @@ def _record_of(line: bytes) -> Mapping[str, object]:
     return record if isinstance(record, dict) else {}
 
 
-def _read_decision(record: Mapping[str, object]) -> _Line | None:
+def _read_decision(record: Mapping[str, object], latest: float) -> _Line | None:
     """Read a decision, None for one that lacks what each has."""
-    time, outcome, share = _time(record.get("time")), record.get("outcome"), record.get("share", 1.0)
+    time, outcome, share = _time(record.get("time"), latest), record.get("outcome"), record.get("share", 1.0)
     if time is None or not isinstance(outcome, str) or outcome not in _OUTCOMES:
         return None
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not _LEAST_SHARE <= share <= 1:
         return None
     texts = [record.get(name, "") for name in ("tenant", "group", "origin_group", "origin")]
-    who = Who(*(text if isinstance(text, str) else "" for text in texts))
+    who = Who(*(text[:_MAX_TEXT_CHARACTERS] if isinstance(text, str) else "" for text in texts))
     return _Line(who, Tally(time, time, {outcome: 1 / share}, {_method(record, outcome)} - {""}), share)
 
 
@@ -232,9 +247,9 @@ def _method(record: Mapping[str, object], outcome: str) -> str:
     return method[:_MAX_METHOD_CHARACTERS] if isinstance(method, str) else ""
 
 
-def _time(value: object) -> float | None:
+def _time(value: object, latest: float) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if isinstance(value, int | float) and is_number and 0 < value < _LAST_SECOND else None
+    return value if isinstance(value, int | float) and is_number and 0 < value <= latest else None
 
 
 def _is_own(record: Mapping[str, object], origin: str) -> bool:
@@ -252,22 +267,45 @@ class _Page(NamedTuple):
     entries: tuple[tuple[Who, Tally], ...]
 
 
-def _page_of(raw: bytes) -> _Page:
+def _page_of(raw: bytes, latest: float) -> _Page:
     try:
         page = orjson.loads(raw)
-        span = Span(float(page["since"]), float(page["until"]))
-        return _Page(span, int(page["folded"]), tuple(map(_read_entry, page["entries"])))
+        span = _span(page, ("since", "until"), latest)
+        entries = tuple(_read_entry(entry, latest) for entry in page["entries"])
+        return _Page(span, int(_count(page["folded"])), entries)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UnreadablePageError(f"it is no page of origins ({error!r})") from error
+        raise UnreadablePageError(f"it is no page of origins ({shown(repr(error))})") from error
 
 
-def _read_entry(entry: Mapping[str, Any]) -> tuple[Who, Tally]:
-    tenant, origin = entry["tenant"], entry["origin"]
+def _read_entry(entry: Mapping[str, Any], latest: float) -> tuple[Who, Tally]:
     who = Who(
-        None if tenant is None else str(tenant),
-        str(entry["group"]),
-        str(entry["origin_group"]),
-        None if origin is None else str(origin),
+        None if entry["tenant"] is None else _text(entry["tenant"]),
+        _text(entry["group"]),
+        _text(entry["origin_group"]),
+        None if entry["origin"] is None else _text(entry["origin"]),
     )
-    outcomes = {str(outcome): float(count) for outcome, count in entry["outcomes"].items()}
-    return who, Tally(float(entry["first"]), float(entry["last"]), outcomes, set(map(str, entry["methods"])))
+    outcomes = {Outcome(outcome).value: _count(count) for outcome, count in entry["outcomes"].items()}
+    if not isinstance(entry["methods"], list):
+        raise TypeError("methods are no list")
+    methods = {_text(method)[:_MAX_METHOD_CHARACTERS] for method in islice(entry["methods"], MAX_METHODS)}
+    first, last = _span(entry, ("first", "last"), latest)
+    return who, Tally(first, last, outcomes, methods)
+
+
+def _span(said: Mapping[str, Any], names: tuple[str, str], latest: float) -> Span:
+    since, until = (_time(said[name], latest) for name in names)
+    if since is None or until is None or since > until:
+        raise ValueError(f"{' and '.join(names)} are no times, or in the future, or the second is before the first")
+    return Span(since, until)
+
+
+def _count(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_CHECKS:
+        raise ValueError("a number of checks is none")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a name is no text")
+    return value[:_MAX_TEXT_CHARACTERS]

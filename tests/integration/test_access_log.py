@@ -10,7 +10,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import grpc
@@ -46,6 +48,7 @@ kind: PolicyBundle
 metadata: {{name: shop, revision: r7}}
 originGroups:
   web: {{origins: ["{SHOP}"], contact: web@shop.example, trust: high}}
+  anyone: {{any: true}}
 resourceGroups:
   api:
     match:
@@ -58,6 +61,23 @@ resourceGroups:
     mode: shadow
     allow:
     - {{origins: [web]}}
+  orders:
+    match:
+    - {{hosts: [orders.example], paths: ["/orders/{{id}}"]}}
+    allow:
+    - {{origins: [web]}}
+  open:
+    sensitivity: public
+    match:
+    - {{hosts: [open.example]}}
+    allow:
+    - {{origins: [anyone]}}
+  socket:
+    protocols: [websocket]
+    match:
+    - {{hosts: [socket.example]}}
+    allow:
+    - {{origins: [web], credentials: [cookie]}}
 """
 
 # Outside of the authorization filter, so that it sees responses last, and requests first.
@@ -82,6 +102,7 @@ end
 """
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 DISABLED = {"@type": f"type.googleapis.com/{EXT_AUTHZ.replace('filters', 'extensions.filters')}.v3.ExtAuthzPerRoute"}
+UNCHECKED = {"typed_per_filter_config": {EXT_AUTHZ: DISABLED | {"disabled": True}}}
 OPTIONS = Options(
     http_filters_before=[
         {
@@ -93,10 +114,25 @@ OPTIONS = Options(
         }
     ],
     routes=[
+        {"match": {"prefix": "/unchecked"}, "route": {"cluster": "upstream"}, **UNCHECKED},
         {
-            "match": {"prefix": "/unchecked"},
-            "route": {"cluster": "upstream"},
-            "typed_per_filter_config": {EXT_AUTHZ: DISABLED | {"disabled": True}},
+            "match": {"prefix": "/orders/"},
+            "route": {"cluster": "upstream", "prefix_rewrite": "/internal/"},
+            **UNCHECKED,
+        },
+        {
+            "match": {"prefix": "/elsewhere"},
+            "route": {"cluster": "upstream", "host_rewrite_literal": "internal.example"},
+            **UNCHECKED,
+        },
+        {
+            "match": {"prefix": "/inward/"},
+            "route": {
+                "cluster": "upstream",
+                "prefix_rewrite": "/orders/",
+                "host_rewrite_literal": "orders.example",
+            },
+            **UNCHECKED,
         },
         {"match": {"prefix": "/nowhere"}, "route": {"cluster": "nowhere"}},
     ],
@@ -265,6 +301,14 @@ CASES = {
     "a route without the filter answered, and nobody was asked": Case(
         "/unchecked/a", {**NOT_DECIDED, **ANSWERED, "verdicts": ["unchecked"]}
     ),
+    "a route without the filter wrote another path": Case(
+        "/orders/7",
+        {**NOT_DECIDED, **ANSWERED, "group": "orders", "path": "/orders/{id}", "verdicts": ["unchecked"]},
+        host="orders.example",
+    ),
+    "a route without the filter wrote another host": Case(
+        "/elsewhere/a", {**NOT_DECIDED, **ANSWERED, "verdicts": ["unchecked"]}
+    ),
     "Envoy refused before it asked": Case(
         "/early",
         {**NOT_DECIDED, "status": 429, "details": "lua_response", "verdicts": ["answered_before_check"]},
@@ -349,6 +393,7 @@ def told(logged_mesh: Mesh, listener: Running) -> dict[str, dict[str, Any]]:
         query = f"{case.path}?token=secret"
         answers.append(logged_mesh.request(case.method, query, host=case.host, headers=case.headers))
     logged_mesh.request("GET", "/unchecked/not-ours", host="other.example")
+    logged_mesh.request("GET", "/inward/7", host="other.example")
     until(lambda: len(listener.told()) >= len(CASES))
     return dict(zip(CASES, listener.told(), strict=True))
 
@@ -361,7 +406,7 @@ def test_what_is_told(sentence: str, told: dict[str, dict[str, Any]]) -> None:
     case, line = CASES[sentence], told[sentence]
     kept = {name: value for name, value in line.items() if name not in VOLATILE}
 
-    assert kept == {"kind": "delivery", "method": case.method, "host": case.host, "path": case.path, **case.told}
+    assert kept == {"kind": "delivery", "method": case.method, "host": case.host, "path": "/**", **case.told}
 
 
 def test_the_line_joins_the_decision_by_its_request_and_says_when_and_how_long(
@@ -372,6 +417,28 @@ def test_the_line_joins_the_decision_by_its_request_and_says_when_and_how_long(
 
     assert [line["request_id"] for line in lines] == checked[: len(lines)]
     assert all(line["time"] > 1_790_000_000 and 0 < line["duration_us"] < 10_000_000 for line in lines)
+
+
+SOCKET = (
+    b"GET /socket HTTP/1.1\r\nhost: socket.example\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\norigin: https://shop.example\r\n\r\n"
+)
+
+
+def test_a_websocket_and_a_permission_for_everyone_raise_no_alarm(
+    told: dict[str, dict[str, Any]], logged_mesh: Mesh, listener: Running
+) -> None:
+    del told
+    before = len(listener.told())
+    logged_mesh.raw(SOCKET)
+    logged_mesh.request("GET", "/a", host="open.example", headers=[("origin", "https://b.example"), ("cookie", "a=b")])
+    until(lambda: len(listener.told()) >= before + 2)
+
+    lines = listener.told()[before:]
+    assert [(line["status"], line["verdicts"], line["delivered"]["allow_origin"]) for line in lines] == [
+        (101, ["agrees"], SHOP),
+        (200, ["agrees"], "*"),
+    ]
 
 
 def test_a_service_that_fails_is_a_check_that_failed_and_no_hole(
@@ -403,8 +470,7 @@ def test_an_envoy_that_heeds_no_decision_is_found_out(told: object, mesh: MeshFa
     assert lax.request("DELETE", "/undecided", headers=[("origin", SHOP)]).status == 200
     until(lambda: len(listener.told()) >= before + 2)
 
-    lines = {line["path"]: line["verdicts"] for line in listener.told()[before:]}
-    assert lines == {"/refused": ["not_applied"], "/undecided": ["unchecked"]}
+    assert [line["verdicts"] for line in listener.told()[before:]] == [["not_applied"], ["unchecked"]]
 
 
 def test_an_envoy_whose_stream_was_ended_opens_another(mesh: MeshFactory) -> None:
@@ -426,7 +492,7 @@ def test_an_envoy_whose_stream_was_ended_opens_another(mesh: MeshFactory) -> Non
     listener.drain()
     comparison.stop()
 
-    assert [json.loads(line)["path"] for line in lines] == ["/first", "/second"]
+    assert [json.loads(line)["status"] for line in lines] == [200, 200]
 
 
 def test_the_metrics_count_what_was_told(told: dict[str, dict[str, Any]], listener: Running) -> None:
@@ -434,11 +500,52 @@ def test_the_metrics_count_what_was_told(told: dict[str, dict[str, Any]], listen
     with urllib.request.urlopen(f"http://{listener.metrics}/metrics") as answer:
         text = answer.read().decode()
 
-    assert 'cors_authz_deliveries_total{group="api",verdict="answered_before_check"} 1.0' in text
-    assert 'cors_authz_deliveries_total{group="trial",verdict="would_vary_misses"} 1.0' in text
-    assert 'cors_authz_access_log_entries_total{result="ignored"} 1.0' in text
-    assert "cors_authz_access_log_streams 2.0" in text
+    assert re.search(r'cors_authz_deliveries_total\{group="api",verdict="answered_before_check"\} [1-9]', text)
+    assert re.search(r'cors_authz_deliveries_total\{group="trial",verdict="would_vary_misses"\} [1-9]', text)
+    # Other tests of this file may have used the listener before.
+    assert re.search(r'cors_authz_access_log_entries_total\{result="ignored"\} [1-9]', text)
+    assert re.search(r"cors_authz_access_log_streams [1-9]", text)
     assert "cors_authz_audit_lost_records_total" in text
+
+
+class _Redirecting(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("location", "http://api.example/a")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+def test_a_redirect_that_envoy_itself_follows_is_no_alarm(mesh: MeshFactory, listener: Running) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Redirecting) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        def redirect(config: Config) -> None:
+            address = {"socket_address": {"address": "127.0.0.1", "port_value": server.server_port}}
+            assignment = {
+                "cluster_name": "redirecting",
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            }
+            cluster = {"name": "redirecting", "type": "STATIC", "load_assignment": assignment}
+            config["static_resources"]["clusters"].append(cluster)
+
+        route = {"cluster": "redirecting", "internal_redirect_policy": {"redirect_response_codes": [302]}}
+        options = Options(
+            access_logs=Address.parse(listener.address), routes=[{"match": {"prefix": "/followed"}, "route": route}]
+        )
+        before = len(listener.told())
+        following = mesh(_check(), options=options, alter=redirect)
+        assert following.request("GET", "/followed", headers=[("origin", SHOP)]).status == 200
+        until(lambda: len(listener.told()) >= before + 2)
+        server.shutdown()
+
+    lines = listener.told()[before:]
+    assert [(line["status"], line["details"], line["verdicts"]) for line in lines] == [
+        (302, "internal_redirect", ["no_response"]),
+        (200, "via_upstream", ["agrees"]),
+    ]
 
 
 def test_health_says_that_it_serves(listener: Running) -> None:
@@ -453,11 +560,11 @@ def test_at_the_end_it_takes_what_envoy_still_holds_back_and_writes_all_of_it_an
     told: dict[str, dict[str, Any]], logged_mesh: Mesh, listener: Running
 ) -> None:
     before = len(listener.told())
-    logged_mesh.request("GET", "/last", headers=[("origin", SHOP)])
+    logged_mesh.request("PUT", "/last", headers=[("origin", SHOP)])
     listener.process.send_signal(signal.SIGTERM)
 
     assert listener.process.wait(SECONDS) == 0
-    assert [line["path"] for line in listener.told()[before:]] == ["/last"]
+    assert [line["method"] for line in listener.told()[before:]] == ["PUT"]
     assert len(told) == len(CASES)
     assert "Traceback" not in listener.log.read_text()
     assert logged_mesh.request("GET", "/a", headers=[("origin", SHOP)]).status == 200

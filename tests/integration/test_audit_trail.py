@@ -49,10 +49,12 @@ def serving(policy: Path, log: Path, *arguments: str, **variables: str) -> Itera
     with log.open("wb") as stderr:
         process = subprocess.Popen(command(*options), env={**environment(), **variables}, stderr=stderr)
     try:
-        until(lambda: process.poll() is not None or "decides on" in log.read_text() or "decide on" in log.read_text())
-        found = re.findall(r"127\.0\.0\.1:[1-9][0-9]*", log.read_text())
+        # Before that line, each worker says where it decides, and all say who watches them.
+        decides = re.compile(r"revision r1, decides on (.*) as prod")
+        until(lambda: process.poll() is not None or bool(decides.search(log.read_text())))
+        found = decides.search(log.read_text())
         assert found, log.read_text()
-        yield Running(process, log, tuple(dict.fromkeys(found)))
+        yield Running(process, log, tuple(found[1].split(", ")))
     finally:
         process.kill()
         process.wait()
@@ -172,7 +174,9 @@ def test_signed_heads_are_verified_with_the_public_key_and_a_changed_line_is_nam
         one(running.addresses[0], REFUSED)
         running.process.terminate()
         running.process.wait(SECONDS)
-    assert verify("--public-key", public, file).output == ("whole: 2 records of 1 writer in 1 file, 2 heads (signed)\n")
+    assert verify("--public-key", public, file).output == (
+        "whole: 2 records of 1 writer in 1 file, 2 heads (2 signed with a key that was given)\n"
+    )
     file.write_bytes(file.read_bytes().replace(b"evil.example", b"good.example"))
     result = verify("--public-key", public, file)
     assert (result.exit_code, result.output.partition("\n")[0]) == (
@@ -288,7 +292,9 @@ def test_a_collector_that_is_down_is_told_once_and_gets_all_records_once_it_is_u
             running.process.terminate()
             running.process.wait(SECONDS)
     said = running.log.read_text()
-    assert (said.count("does not take logs"), said.count("takes logs again; 0 were lost")) == (1, 1)
+    assert (said.count("does not take logs: "), said.count("takes logs again\n")) == (1, 1)
+    assert said.count("the audit trail cannot be written: the OTLP collector of logs: ") == 1
+    assert said.count("the audit trail is written again: the OTLP collector of logs; 0 records were lost") == 1
     assert "Traceback" not in said
     (tmp_path / "kept").write_bytes(b"".join(collector.bodies()))
     assert "whole: 40 records of 1 writer" in verify(tmp_path / "kept").output

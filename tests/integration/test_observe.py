@@ -89,6 +89,28 @@ def test_a_signal_ends_every_part(
     assert _left_behind(tmp_path) == []
 
 
+def test_the_commands_that_it_names_read_what_it_tells(running: Callable[..., subprocess.Popen[str]]) -> None:
+    process = running("--lines")
+    lines = _until_decision(process)
+    for line in process.stdout or ():
+        lines.append(line)
+        if all(each in "".join(lines) for each in (" from http://evil.localhost", "ingress")):
+            break
+    decision_id = next(line for line in lines if line.startswith("✓")).split()[-1]
+    told = re.findall(r"^cors-authz (.+)$", "".join(lines).replace(" ID ", f" {decision_id} "), re.MULTILINE)
+    runs = [
+        subprocess.run((*COMMAND[:3], *each.split()), capture_output=True, text=True, env=environment(), check=False)
+        for each in told
+    ]
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=2 * SECONDS)
+    assert [run.returncode for run in runs] == [0, 0], runs
+    assert "evil.localhost" in runs[0].stdout
+    assert "same_origin" in runs[1].stdout
+    assert "".join((*lines, rest)).count("The latest trace") > 0
+    assert re.search(r"^Ended\. Decisions: [0-9]+ \(.*deny [0-9]+", rest, re.MULTILINE), rest
+
+
 def _until_decision(process: subprocess.Popen[str]) -> list[str]:
     lines: list[str] = []
     assert process.stdout is not None

@@ -25,6 +25,7 @@ PROMETHEUS: Final = shutil.which("prometheus")
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed; Debian has it as `prometheus`")
 
 EVIL: Final = asked("https://evil.example")
+NULL: Final = asked("null")
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -161,14 +162,15 @@ def test_alerts_fire_on_misbehaviour_and_on_a_policy_that_is_refused(
 ) -> None:
     # What begins before it is scraped has no rate.
     served.check(asked(), 1)
-    served.check(EVIL, 1)
+    served.check(NULL, 1)
     until(lambda: scraping.value('sum(cors_authz_decisions_total{group="api"})') == 2)
     served.check(asked(), 200)
     until(lambda: (scraping.value('group:cors_authz_decisions:rate5m{group="api"}') or 0) > 0.2)
+    assert "CorsAuthzNullStorm" not in scraping.firing()
+    served.check(NULL, 600)
+    until(lambda: "CorsAuthzNullStorm" in scraping.firing())
+    # Of a group that nobody knows the past of, no share is unusual.
     assert "CorsAuthzDenialRatioJump" not in scraping.firing()
-    served.check(EVIL, 200)
-    until(lambda: "CorsAuthzDenialRatioJump" in scraping.firing())
-    assert scraping.firing()["CorsAuthzDenialRatioJump"]["group"] == "api"
     (tmp_path / "policy.yaml").write_text(POLICY_TEXT.replace("https://shop.example", "null"))
     until(lambda: "CorsAuthzPolicyRefused" in scraping.firing())
     assert scraping.value('cors_authz_policy_reloads_total{result="refused"}') == 1

@@ -67,6 +67,8 @@ def test_what_waits_at_the_end_is_sent(tmp_path: Path) -> None:
             _end(process)
     assert len(spans) == CHECKS
     assert {(span.trace_id, span.parent_id) for span in spans} == {(TRACE, SPAN)}
+    sampler = "sampler parentbased_always_on"
+    assert f"audit off; traces to http://{receiver.address} (grpc), {sampler}; metrics off" in log.read_text()
     assert "collector" not in log.read_text()
 
 
@@ -86,6 +88,20 @@ def test_a_collector_that_never_answers_holds_up_no_decision_and_no_end(protocol
             # The end waits two seconds for the collector, and then for nobody.
             assert _end(process) < 5
     assert log.read_text().count("Traceback") == 0
+
+
+def test_what_a_deaf_collector_was_to_have_of_all_kinds_is_waited_for_at_the_same_time(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "CORS_AUTHZ_AUDIT": "otlp",
+            "CORS_AUTHZ_METRICS_LISTEN": "127.0.0.1:0",
+        }
+        with _serving(tmp_path, environ) as (process, log):
+            assert _check(log, CHECKS) == {0}
+            # Two seconds, not two for each of three.
+            assert _end(process) < 4
+    assert "faster than they are sent" not in log.read_text()
 
 
 def test_a_collector_that_is_down_is_told_in_one_line(tmp_path: Path) -> None:

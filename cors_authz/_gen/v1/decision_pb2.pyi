@@ -204,7 +204,7 @@ class Delivered(_message.Message):
     def __init__(self, allow_origin: _Optional[str] = ..., allow_credentials: _Optional[str] = ..., expose_headers: _Optional[str] = ..., vary: _Optional[str] = ..., allow_methods: _Optional[str] = ..., allow_headers: _Optional[str] = ..., max_age: _Optional[str] = ..., allow_private_network: _Optional[str] = ...) -> None: ...
 
 class ChainHead(_message.Message):
-    __slots__ = ("kind", "time", "records", "previous", "end", "key_id", "signature", "writer", "seq", "hash")
+    __slots__ = ("kind", "time", "records", "previous", "end", "key_id", "signature", "lost", "writer", "seq", "hash")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
@@ -212,6 +212,7 @@ class ChainHead(_message.Message):
     END_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
@@ -222,7 +223,8 @@ class ChainHead(_message.Message):
     end: bool
     key_id: str
     signature: str
+    lost: int
     writer: str
     seq: int
     hash: str
-    def __init__(self, kind: _Optional[str] = ..., time: _Optional[float] = ..., records: _Optional[int] = ..., previous: _Optional[str] = ..., end: _Optional[bool] = ..., key_id: _Optional[str] = ..., signature: _Optional[str] = ..., writer: _Optional[str] = ..., seq: _Optional[int] = ..., hash: _Optional[str] = ...) -> None: ...
+    def __init__(self, kind: _Optional[str] = ..., time: _Optional[float] = ..., records: _Optional[int] = ..., previous: _Optional[str] = ..., end: _Optional[bool] = ..., key_id: _Optional[str] = ..., signature: _Optional[str] = ..., lost: _Optional[int] = ..., writer: _Optional[str] = ..., seq: _Optional[int] = ..., hash: _Optional[str] = ...) -> None: ...

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from threading import Thread
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from cors_authz.edge.access_log.figures import Fate, Figures
+from cors_authz.edge.access_log.governed import Resource
 from cors_authz.edge.access_log.inbox import Inbox
 from cors_authz.edge.access_log.line import Compared, line_of, verdicts_of
+from cors_authz.edge.client_text import carried
 from cors_authz.envoy.access_log import Entry, decode
 from cors_authz.pdp.decision import Outcome
 from cors_authz.pdp.response import Delivery
@@ -20,6 +22,9 @@ _log = logging.getLogger(__name__)
 _STOP_SECONDS: Final = 10.0
 _ID_DIGITS: Final = 8
 _HEX: Final = frozenset("0123456789abcdef")
+
+
+ResourceOf: TypeAlias = Callable[[Entry], Resource | None]
 
 
 class Append(Protocol):
@@ -34,16 +39,14 @@ class Comparison:
 
     Args:
         inbox: holds the messages.
-        governs: names the resource group of a request that nobody decided on; None where nobody had to.
+        resource_of: names what a request is for; None where nobody had to decide on it.
         figures: counts.
         append: takes the lines.
         share: of how many allowed requests that got what was decided lines are written, 0 to 1.
     """
 
-    def __init__(
-        self, inbox: Inbox, governs: Callable[[Entry], str | None], figures: Figures, append: Append, share: float
-    ) -> None:
-        self._inbox, self._governs, self._figures = inbox, governs, figures
+    def __init__(self, inbox: Inbox, resource_of: ResourceOf, figures: Figures, append: Append, share: float) -> None:
+        self._inbox, self._resource_of, self._figures = inbox, resource_of, figures
         self._append, self._share = append, share
         self._has_failed = False
         self._thread = Thread(target=self._run, name="comparison", daemon=True)
@@ -87,12 +90,12 @@ class Comparison:
         self._has_failed = True
 
     def _take(self, entry: Entry) -> None:
-        compared = _compared(entry, self._governs)
+        compared = _compared(entry, self._resource_of)
         if compared is None:
             self._figures.entries(Fate.IGNORED, 1)
             return
         self._figures.entries(Fate.COMPARED, 1)
-        self._figures.delivered(verdicts_of(compared), compared.group)
+        self._figures.delivered(verdicts_of(compared), compared.resource.group)
         is_expendable = _is_expendable(compared)
         if not is_expendable:
             self._append(line_of(compared, 1), is_expendable=False)
@@ -100,10 +103,13 @@ class Comparison:
             self._append(line_of(compared, self._share), is_expendable=True)
 
 
-def _compared(entry: Entry, governs: Callable[[Entry], str | None]) -> Compared | None:
-    decided = decided_of(entry.decision)
-    group = decided.group if decided else governs(entry)
-    if group is None:
+def _compared(entry: Entry, resource_of: ResourceOf) -> Compared | None:
+    decided, resource = decided_of(entry.decision), resource_of(entry)
+    if decided is not None:
+        # The policy may be another one by now, or Envoy's path another than was checked.
+        is_known = resource is not None and resource.group == decided.group
+        resource = Resource(carried(decided.group), resource.path if resource and is_known else "")
+    if resource is None:
         return None
     headers = Delivery(
         entry.headers.get("access-control-allow-origin", ""),
@@ -112,7 +118,7 @@ def _compared(entry: Entry, governs: Callable[[Entry], str | None]) -> Compared 
         entry.headers.get("vary", ""),
     )
     delivered = Delivered(entry.status, entry.details, entry.reached_upstream, headers)
-    return Compared(entry, decided, group, compare(decided, delivered))
+    return Compared(entry, decided, resource, compare(decided, delivered))
 
 
 def _is_expendable(compared: Compared) -> bool:

@@ -1,6 +1,8 @@
-"""Which requests must be checked: those of the routes that a policy governs, or all where no policy is named."""
+"""What a policy says of a request: its group and its route. Without a policy each request must be checked."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from cors_authz.edge.collector import collector_at_rest
 from cors_authz.edge.generation import Generation
@@ -11,9 +13,19 @@ from cors_authz.pdp.match import match
 from cors_authz.policy.compiled import CompiledPolicy
 
 
-def every_route(_entry: Entry) -> str:
+class Resource(NamedTuple):
+    """What a request is for: the resource group, and the path of the policy's entry, never the request's own."""
+
+    group: str
+    path: str
+
+
+_UNKNOWN = Resource("", "")
+
+
+def every_route(_entry: Entry) -> Resource:
     """Say of each request that it must be checked, and in no group that is known."""
-    return ""
+    return _UNKNOWN
 
 
 class GovernedRoutes:
@@ -30,9 +42,13 @@ class GovernedRoutes:
         with collector_at_rest():
             self._policy = put_together(generation.parts, lambda: None).value
 
-    def group_of(self, entry: Entry) -> str | None:
-        """Name the resource group of a request; None where the policy governs no such route. Never raises."""
+    def resource_of(self, entry: Entry) -> Resource | None:
+        """Name what a request is for; None where the policy governs no such route. Never raises."""
         if self._policy is None:
             return None
-        group = match(Request(entry.method, entry.scheme, entry.host, entry.path, {}), self._policy).group
-        return group.name if group else None
+        facts = match(Request(entry.method, entry.scheme, entry.host, entry.path, {}), self._policy)
+        if facts.route is not None:
+            return Resource(facts.route.group.name, facts.route.path)
+        # An upstream may read what we cannot: no spelling hides a request.
+        is_unreadable = facts.authority is None or (facts.host_known and facts.target is None)
+        return _UNKNOWN if entry.host and is_unreadable else None

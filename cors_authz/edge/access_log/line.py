@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from cors_authz.edge.access_log.governed import Resource
 from cors_authz.envoy.access_log import Entry
 from cors_authz.envoy.bootstrap import LOGGED_RESPONSE_HEADERS
 from cors_authz.review.delivery import Decided, Finding, Verdict
@@ -21,11 +22,11 @@ _FIELDS: Final = {
 
 
 class Compared(NamedTuple):
-    """An entry, what was decided, its resource group, and what the comparison found."""
+    """An entry, what was decided, what it is for, and what the comparison found."""
 
     entry: Entry
     decided: Decided | None
-    group: str
+    resource: Resource
     findings: tuple[Finding, ...]
 
 
@@ -48,7 +49,9 @@ def line_of(compared: Compared, share: float) -> bytes:
     told: dict[str, object] = {
         "kind": "delivery",
         **_of_entry(compared.entry),
-        "group": _cut(compared.group),
+        # Of the policy: a request's own path may hold names and tokens.
+        "path": _cut(compared.resource.path),
+        "group": _cut(compared.resource.group),
         "verdicts": verdicts,
         "manners": {verdict: manner for verdict, manner in manners if manner},
         "share": share if share < 1 else None,
@@ -71,7 +74,6 @@ def _of_entry(entry: Entry) -> Mapping[str, object]:
         "duration_us": entry.duration_us,
         "method": entry.method,
         "host": _cut(entry.host),
-        "path": _cut(entry.path),
         "origin": _cut(entry.origin),
         "delivered": _delivered(entry.headers),
     }

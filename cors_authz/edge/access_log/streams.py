@@ -17,6 +17,7 @@ _SWEEP_SECONDS: Final = 0.5
 _NO_ROOM: Final = "too many streams are open; try again, or ask another instance"
 _NO_IDENTIFIER: Final = "the first message of a stream must say whose it is"
 _GARBAGE: Final = "not a StreamAccessLogsMessage"
+_TOO_MANY: Final = "more entries than a message of an Envoy holds"
 
 
 class _Stream:
@@ -111,14 +112,21 @@ class Streams:
     def _take(self, raw: bytes, stream: _Stream) -> None:
         held = outline(raw)
         if held is None:
-            self._figures.entries(Fate.UNREADABLE, 1)
-            self._end(stream, Ending.GARBAGE, grpc.StatusCode.INVALID_ARGUMENT, _GARBAGE)
+            self._refuse(stream, 1, Ending.GARBAGE, _GARBAGE)
+            return
+        count = held.entries + held.tcp_entries
+        if count > self._bounds.entries:
+            # To read half a million empty entries takes seconds, in which no other message is compared.
+            self._refuse(stream, count, Ending.GARBAGE, _TOO_MANY)
         elif not (stream.is_identified or held.is_identified):
-            self._figures.entries(Fate.UNREADABLE, held.entries + held.tcp_entries)
-            self._end(stream, Ending.UNIDENTIFIED, grpc.StatusCode.INVALID_ARGUMENT, _NO_IDENTIFIER)
+            self._refuse(stream, count, Ending.UNIDENTIFIED, _NO_IDENTIFIER)
         else:
             stream.is_identified = True
             self._put(raw, held)
+
+    def _refuse(self, stream: _Stream, count: int, why: Ending, details: str) -> None:
+        self._figures.entries(Fate.UNREADABLE, count)
+        self._end(stream, why, grpc.StatusCode.INVALID_ARGUMENT, details)
 
     def _put(self, raw: bytes, held: Outline) -> None:
         if held.tcp_entries:

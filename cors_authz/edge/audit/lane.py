@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from copy import copy
 from itertools import islice
 from threading import Event, Thread
-from typing import Final
+from typing import Final, NamedTuple
 
 from cors_authz.edge.audit.line_queue import Clocks, LineQueue, Lost
 from cors_authz.edge.audit.options import WriterOptions
@@ -17,13 +18,24 @@ from cors_authz.review.audit.chain import Chain, Due, Signer
 
 _log = logging.getLogger(__name__)
 
-FLUSH_SECONDS: Final = 0.05
+FLUSH_SECONDS: Final = 0.03
+"""With the time that a check waits to be told, what a kill may lose: 50 ms."""
 RETRY_SECONDS: Final = 0.25
 HEAD_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 2.0
 """How long the end waits for the sink: a pipe that nobody empties, or a disk that hangs, may take nothing any more."""
 _REFUSED: Final = "every check is refused until it can"
 _QUEUED: Final = "decisions go on, and records wait while there is room for them: mend it soon"
+
+
+class _Attempt(NamedTuple):
+    """Lines to link and to write, with what their heads say; the sink took so many of what was linked."""
+
+    lines: list[bytes]
+    due: Due
+    now: float
+    lost: int
+    taken: int = 0
 
 
 class Lane:
@@ -46,6 +58,7 @@ class Lane:
         self._queue = LineQueue(sink.target, options, clocks.monotonic)
         self._meanwhile = _REFUSED if options.required else _QUEUED
         self._pending: list[bytes] = []
+        self._again: _Attempt | None = None
         self._begins_file = False
         self._head_at = clocks.monotonic()
         self._lost_before = 0
@@ -53,6 +66,7 @@ class Lane:
         self._ended = Event()
         self._thread = Thread(target=self._run, name="audit", daemon=True)
         self.append = self._queue.put
+        self.lose = self._queue.lose
 
     @property
     def written(self) -> int:
@@ -91,9 +105,10 @@ class Lane:
                 *(self._sink.target, sum(self.lost.values())),
             )
 
-    def sample_of_failing(self) -> Sample:
-        """Say whether the sink takes nothing."""
-        return Sample(AUDIT_FAILING, (self._sink.kind,), float(self._is_failing))
+    def samples(self) -> Iterable[Sample]:
+        """Say whether the sink takes nothing, and what it counts itself; a `Source`."""
+        yield Sample(AUDIT_FAILING, (self._sink.kind,), float(self._is_failing))
+        yield from self._sink.samples()
 
     def _run(self) -> None:
         while not self._ended.wait(RETRY_SECONDS if self._is_failing else FLUSH_SECONDS):
@@ -102,39 +117,51 @@ class Lane:
         self._sink.close()
 
     def _flush(self, *, is_last: bool = False) -> None:
-        lines = self._pending = [*self._pending, *self._queue.take()]
-        due = self._due(has_lines=bool(lines), is_last=is_last)
-        if not lines and not due.last:
+        if self._again is not None and not self._is_written(self._again):
             return
+        lines = self._pending = [*self._pending, *self._queue.take()]
+        self._chain.lost = sum(self.lost.values())
+        due = self._due(has_lines=bool(lines), is_last=is_last)
+        if lines or due.last:
+            self._is_written(_Attempt(lines, due, self._clocks.now(), self._chain.lost))
+
+    def _is_written(self, attempt: _Attempt) -> bool:
         try:
             self._begins_file = self._sink.prepare() or self._begins_file
-            self._write(lines, due._replace(first=self._begins_file))
-        except SinkError as error:
+            self._write(attempt._replace(due=attempt.due._replace(first=self._begins_file)))
+        except Exception as error:  # noqa: BLE001 - whatever keeps lines from being written, they wait, and that is told
             self._say_failing(error)
-        else:
-            self._pending = []
-            self._say_written()
+            return False
+        self._pending, self._again = [], None
+        self._say_written()
+        return True
 
     def _due(self, *, has_lines: bool, is_last: bool) -> Due:
         is_used = has_lines or self._chain.seq > 0
         is_time = self._clocks.monotonic() - self._head_at >= HEAD_SECONDS
-        return Due(last=is_used and (is_last or (is_time and (has_lines or self._chain.unanchored > 0))), end=is_last)
+        return Due(last=is_used and (is_last or (is_time and (has_lines or self._chain.is_head_needed))), end=is_last)
 
-    def _write(self, lines: list[bytes], due: Due) -> None:
-        now, chain = self._clocks.now(), copy(self._chain)
+    def _write(self, attempt: _Attempt) -> None:
+        lines, due, now, self._chain.lost, taken = attempt
+        chain = copy(self._chain)
         try:
-            self._sink.write(list(chain.link(lines, due, now)))
+            self._sink.write(list(chain.link(lines, due, now))[taken:])
         except SinkError as error:
-            self._keep(lines, due, now, error.whole)
+            self._keep(attempt, error)
             raise
         self._count(lines, chain)
         if due.last:
             self._head_at = self._clocks.monotonic()
 
-    def _keep(self, lines: list[bytes], due: Due, now: float, whole: int) -> None:
+    def _keep(self, attempt: _Attempt, error: SinkError) -> None:
         """Keep the lines that were not written, and the chain as it stands behind those that were."""
+        if error.may_be_taken:
+            # What is sent again must be what was sent: of two lines with one number, one would look like a forgery.
+            self._pending, self._again = [], attempt._replace(taken=attempt.taken + error.whole)
+            return
+        lines, due, now, _, _ = attempt
         chain = copy(self._chain)
-        for _ in islice(chain.link(lines, due, now), whole):
+        for _ in islice(chain.link(lines, due, now), error.whole):
             pass
         count = chain.records - self._chain.records
         self._count(lines[:count], chain)
@@ -145,20 +172,20 @@ class Lane:
         self._chain = chain
         self._queue.written(len(lines))
 
-    def _say_failing(self, error: SinkError) -> None:
+    def _say_failing(self, error: Exception) -> None:
         if not self._is_failing:
             self._is_failing = True
             self._lost_before = sum(self.lost.values())
             self._queue.say_failing(failing=True)
-            if not self._sink.tells:
-                _log.error(
-                    "the audit trail cannot be written: %s: %s; %s", *(self._sink.target, error, self._meanwhile)
-                )
+            _log.error(
+                "the audit trail cannot be written: %s: %s; %s",
+                *(self._sink.target, error, self._meanwhile),
+                exc_info=not isinstance(error, SinkError),
+            )
 
     def _say_written(self) -> None:
         if self._is_failing:
             self._is_failing = False
             self._queue.say_failing(failing=False)
-            if not self._sink.tells:
-                lost = sum(self.lost.values()) - self._lost_before
-                _log.warning("the audit trail is written again: %s; %s records were lost", self._sink.target, lost)
+            lost = sum(self.lost.values()) - self._lost_before
+            _log.warning("the audit trail is written again: %s; %s records were lost", self._sink.target, lost)

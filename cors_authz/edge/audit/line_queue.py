@@ -22,13 +22,21 @@ TELL_SECONDS: Final = 10.0
 
 @unique
 class Lost(Enum):
-    """Why a line was lost: there was no room for it, or none because the sink took nothing."""
+    """Why a line was lost: there was no room for it, or none because the sink took nothing, or it was never made."""
 
     # Members are single, and the hash of an Enum is slow.
     __hash__ = object.__hash__
 
     FULL = "full"
     UNWRITABLE = "unwritable"
+    DEFECT = "defect"
+
+
+_WHY: Final = {
+    Lost.FULL: "takes too few; it is slower than the checks",
+    Lost.UNWRITABLE: "takes too few; see that it can be written",
+    Lost.DEFECT: "lacks what could not be put into words, which is a defect of ours: report this",
+}
 
 
 class Clocks(NamedTuple):
@@ -74,13 +82,18 @@ class LineQueue:
         """How many lines were put here and are not known to be written, nor lost."""
         return self._waiting + len(self._lines)
 
-    def put(self, line: bytes, *, is_expendable: bool) -> None:
+    def put(self, line: bytes, *, is_expendable: bool, until: float | None = None) -> None:
         """Hand over a line; returns at once, but for `WhenFull.BLOCK` where there is no room.
+
+        Args:
+            line: one JSON object and the end of its line.
+            is_expendable: whether it is dropped first.
+            until: when to wait no longer, by the clock that never goes back; None for `BLOCK_SECONDS` from now.
 
         Raises: NotRecordedError if the line is required, and lost.
         """
         if self._is_careful:
-            self._put_carefully(line, is_expendable=is_expendable)
+            self._put_carefully(line, is_expendable=is_expendable, until=until)
             return
         lines = self._lines
         lines.append(line)
@@ -95,8 +108,18 @@ class LineQueue:
             chunks, self._chunks = self._chunks, deque()
         return [line for chunk in chunks for line in chunk.text.splitlines(keepends=True)]
 
+    def lose(self) -> None:
+        """Count a line that could not be made, while the exception that kept it from that is handled.
+
+        Raises: NotRecordedError if lines are required.
+        """
+        self._lose(Lost.DEFECT)
+
     def written(self, lines: int) -> None:
         """Say that so many lines were written."""
+        if not lines:
+            # A sink that took nothing gives no room, and nobody any hope of it.
+            return
         with self._room:
             # Not below none: what is given up may be written after all.
             self._waiting = max(0, self._waiting - lines)
@@ -130,28 +153,36 @@ class LineQueue:
     def _watch(self) -> None:
         self._is_careful = self._waiting >= self._tight or (self._required and self._is_failing)
 
-    def _put_carefully(self, line: bytes, *, is_expendable: bool) -> None:
+    def _put_carefully(self, line: bytes, *, is_expendable: bool, until: float | None) -> None:
         with self._room:
-            if self._has_room(is_expendable=is_expendable):
+            if self._has_room(is_expendable=is_expendable, until=until):
                 self._lines.append(line)
                 self._pack()
                 return
             reason = Lost.UNWRITABLE if self._is_failing else Lost.FULL
+        self._lose(reason)
+
+    def _lose(self, reason: Lost) -> None:
+        with self._room:
             self.lost[reason] += 1
         self._tell(reason)
         if self._required:
             raise NotRecordedError(f"the audit trail takes no records: {self._target}")
 
-    def _has_room(self, *, is_expendable: bool) -> bool:
+    def _has_room(self, *, is_expendable: bool, until: float | None) -> bool:
         if self._required and self._is_failing:
             return False
         self._pack()
         if self._drops:
             return self._waiting < (self._tight if is_expendable else self._capacity)
-        if self._waiting >= self._capacity and not self._has_waited_in_vain:
-            # Whoever comes after one that waited in vain does not wait as well: checks would come to a stand.
-            self._has_waited_in_vain = not self._room.wait_for(self._is_below_capacity, BLOCK_SECONDS)
+        if self._waiting >= self._capacity and not (self._has_waited_in_vain or self._is_failing):
+            self._wait(BLOCK_SECONDS if until is None else until - self._monotonic())
         return self._is_below_capacity()
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            # Whoever comes after one that waited in vain does not wait as well: checks would come to a stand.
+            self._has_waited_in_vain = not self._room.wait_for(self._is_below_capacity, seconds)
 
     def _is_below_capacity(self) -> bool:
         return self._waiting < self._capacity
@@ -162,5 +193,7 @@ class LineQueue:
             return
         self._told_at = now
         lost = sum(self.lost.values())
-        mend = "see that it can be written" if reason is Lost.UNWRITABLE else "it is slower than the checks"
-        _log.error("the audit trail loses records, %s up to now: %s takes too few; %s", lost, self._target, mend)
+        is_defect = reason is Lost.DEFECT
+        _log.error(
+            "the audit trail loses records, %s up to now: %s %s", lost, self._target, _WHY[reason], exc_info=is_defect
+        )

@@ -50,6 +50,7 @@ class WriterOptions:
         required: whether nothing may go on without its line.
         key: the file of the private key (Ed25519, PEM) that signs heads of the chain; None leaves them unsigned.
         head_lines: after so many lines there is a head.
+        setting: what names the targets to people; its key is named after it.
     """
 
     targets: tuple[str, ...]
@@ -60,6 +61,12 @@ class WriterOptions:
     required: bool = False
     key: Path | None = None
     head_lines: int = 1000
+    setting: str = "audit"
+
+    @property
+    def makes_wait(self) -> bool:
+        """Whether a line may hold up, or refuse, what it is about."""
+        return self.required or self.when_full is WhenFull.BLOCK
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -67,7 +74,7 @@ class WriterOptions:
         Raises: SettingsError.
         """
         if not self.targets or len(set(self.targets)) < len(self.targets) or not all(self.targets):
-            raise SettingsError("audit: name each target once: a file, - for standard output, or otlp")
+            raise SettingsError(f"{self.setting}: name each target once: a file, - for standard output, or otlp")
         if self.rotate_bytes and self.rotate_bytes < MIN_ROTATE_BYTES:
             raise SettingsError(
                 f"audit-rotate-bytes: `{self.rotate_bytes}` cannot be; write 0, or {MIN_ROTATE_BYTES} or more"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count, islice
 from typing import Any, Final
 
 import orjson
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
 
 from cors_authz import __version__
 from cors_authz.edge.audit.sinks import SinkError
+from cors_authz.edge.metrics.sample import Sample
+from cors_authz.edge.telemetry.exporters import WatchedLogs
 
 BATCH_LINES: Final = 512
 NAMESPACE: Final = "cors_authz."
@@ -29,15 +31,14 @@ class OtlpSink:
     """Sends each line as a record whose body is the line itself, and whose attributes are its plain fields.
 
     Args:
-        exporter: sends the records; it logs itself when it begins to fail and when that ends.
+        exporter: sends the records.
         resource: says who sends.
     """
 
     kind = "otlp"
     target = "the OTLP collector of logs"
-    tells = True
 
-    def __init__(self, exporter: LogRecordExporter, resource: Resource) -> None:
+    def __init__(self, exporter: WatchedLogs, resource: Resource) -> None:
         self._exporter = exporter
         self._resource = resource
         self._is_new = True
@@ -55,11 +56,15 @@ class OtlpSink:
             if not batch:
                 return
             if not self._is_taken(batch):
-                raise SinkError("the collector does not take it", done)
+                raise SinkError("the collector does not take it", done, may_be_taken=True)
 
     def close(self) -> None:
         """Close the connection."""
-        self._exporter.shutdown()  # type: ignore[no-untyped-call] # the SDK's
+        self._exporter.shutdown()
+
+    def samples(self) -> Iterable[Sample]:
+        """Read how often the collector took nothing; a `Source`."""
+        return self._exporter.collector.samples()
 
     def _is_taken(self, batch: Sequence[ReadableLogRecord]) -> bool:
         try:

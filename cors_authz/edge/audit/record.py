@@ -21,7 +21,7 @@ from cors_authz.fetch.request import Kind
 from cors_authz.pdp.claims import claim_value
 from cors_authz.pdp.decision import Decision, Outcome
 from cors_authz.pdp.facts import Facts
-from cors_authz.pdp.response import DECISION_ID, whole
+from cors_authz.pdp.response import DECISION_ID, are_told, whole
 from cors_authz.pdp.verdicts import judge_guards
 from cors_authz.policy.compiled import CompiledPolicy
 
@@ -47,6 +47,7 @@ _MAX_TEXTS: Final = 16_384
 _MICROSECONDS: Final = 1e6
 _KIND: Final = "decision"
 _QUERY: Final = ("query",)
+_UNWRITTEN: Final = "?"
 
 _Key: TypeAlias = tuple[object, ...]
 """All that the constant part of a record follows from; nothing of it is what a client may write as it likes."""
@@ -93,7 +94,9 @@ class Recorder:
         if facts is not None:
             _add_request(record, facts, names)
         if roles:
-            record["roles"] = _cut(roles)
+            record["roles"], are_told = _cut(roles)
+            if not are_told:
+                text = self._share_of(decision).text
         if span is not None:
             record["trace_id"], record["span_id"] = span
         if self._claims and tokens:
@@ -104,7 +107,10 @@ class Recorder:
             return _dumped(record) + text
 
     def _settle(self, decision: Decision, case: Case) -> Shared:
-        shared = case.shared = self._share_of(decision)
+        shared = self._share_of(decision)
+        # Roles that no service is told make a text of their own: few have so many.
+        if not decision.roles or are_told(decision.roles):
+            case.shared = shared
         return shared
 
     def _share_of(self, decision: Decision) -> Shared:
@@ -160,8 +166,8 @@ def _add_request(record: dict[str, object], facts: Facts, names: Iterable[str]) 
 
 
 @lru_cache(maxsize=4096)
-def _cut(roles: tuple[str, ...]) -> list[str]:
-    return [role[:MAX_TEXT] for role in roles[:MAX_ROLES]]
+def _cut(roles: tuple[str, ...]) -> tuple[list[str], bool]:
+    return [role[:MAX_TEXT] for role in roles[:MAX_ROLES]], are_told(roles)
 
 
 def _of_client(facts: Facts) -> dict[str, object]:
@@ -189,8 +195,14 @@ def _revealed_claims(names: Iterable[str], observation: Observation) -> Iterable
 
 
 def _text_of(value: object) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value, default=_plain).decode()
-    return text[:MAX_TEXT]
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    try:
+        return orjson.dumps(value, default=_plain).decode()[:MAX_TEXT]
+    except TypeError:
+        # Nested too deep, a number of more than 64 bits, half of a surrogate pair: an issuer may put in a token what it
+        # likes, and the decision has its record all the same.
+        return _UNWRITTEN
 
 
 def _plain(value: object) -> object:
@@ -222,7 +234,9 @@ def _key_of(decision: Decision) -> _Key:
     assert facts is not None  # noqa: S101 - for the type checker: asked of decisions with facts alone
     group, rule, reader = facts.group, facts.rule, decision.reader
     indices = tuple(part.index if part else -1 for part in (group, rule, reader))
-    told = bool(facts.tenants), bool(roles), facts.is_preflight, announcements(decision, facts)
+    is_in_path = facts.route is not None and facts.route.version_in_path is not None
+    caller = bool(facts.tenants), bool(facts.version), bool(roles) and are_told(roles)
+    told = caller, is_in_path, facts.is_preflight, announcements(decision, facts)
     versions = facts.group.versions if facts.group else None
     version = facts.version if versions and facts.version in versions else ""
     return reason, shadow, status, guard.name if guard else "", indices, version, told
@@ -265,7 +279,7 @@ def _injected(decision: Decision) -> list[str]:
 
 
 def _spliced(constant: dict[str, object]) -> bytes:
-    return b"," + orjson.dumps(constant, option=orjson.OPT_APPEND_NEWLINE)[1:]
+    return b"," + _dumped(constant)[1:] + b"}\n"
 
 
 def _no_policy() -> None:

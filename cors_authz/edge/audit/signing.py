@@ -56,19 +56,23 @@ class HeadKeys:
         return True
 
 
-def signer_of(file: Path) -> HeadSigner:
+def signer_of(file: Path, setting: str) -> HeadSigner:
     """Read a private key.
+
+    Args:
+        file: holds it.
+        setting: what names the file to people.
 
     Raises: SettingsError if the file holds no Ed25519 key that can be read without a password.
     """
     try:
         key = load_pem_private_key(file.read_bytes(), password=None)
     except OSError as error:
-        raise SettingsError(f"audit-key: `{file}` cannot be read: {error.strerror}") from error
+        raise SettingsError(f"{setting}: `{file}` cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SettingsError(f"audit-key: `{file}` is no private key in PEM without a password; {_MAKE_ONE}") from error
+        raise SettingsError(f"{setting}: `{file}` is no private key in PEM without a password; {_MAKE_ONE}") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"audit-key: `{file}` is no Ed25519 key; {_MAKE_ONE}")
+        raise SettingsError(f"{setting}: `{file}` is no Ed25519 key; {_MAKE_ONE}")
     return HeadSigner(key)
 
 

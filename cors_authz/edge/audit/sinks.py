@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from select import PIPE_BUF
@@ -15,6 +15,7 @@ from stat import S_ISFIFO, S_ISREG
 from typing import Final, Protocol
 
 from cors_authz.edge.audit.options import OTLP, STDOUT, WriterOptions
+from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.settings_error import SettingsError
 
 _log = logging.getLogger(__name__)
@@ -31,23 +32,23 @@ class SinkError(Exception):
     Args:
         why: for people.
         whole: how many lines it took, from the first on.
+        may_be_taken: whether it may have taken others without saying so.
     """
 
-    def __init__(self, why: str, whole: int = 0) -> None:
+    def __init__(self, why: str, whole: int = 0, *, may_be_taken: bool = False) -> None:
         super().__init__(why)
         self.whole = whole
+        self.may_be_taken = may_be_taken
 
 
 class Sink(Protocol):
     """Takes lines of one lane, from its one thread.
 
-    `kind` is one of a few words for metrics, `target` names the sink to people; `tells` says that it logs itself when
-    it begins to fail and when that ends.
+    `kind` is one of a few words for metrics, `target` names the sink to people.
     """
 
     kind: str
     target: str
-    tells: bool
 
     def prepare(self) -> bool:
         """Make ready to write, and tell whether what is written next begins a file.
@@ -63,6 +64,9 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of it; never raises."""
+
+    def samples(self) -> Iterable[Sample]:
+        """Read what it counts itself; a `Source`."""
 
 
 def sink_of(target: str, options: WriterOptions, now: Callable[[], float], worker: int | None) -> Sink:
@@ -86,13 +90,12 @@ def sink_of(target: str, options: WriterOptions, now: Callable[[], float], worke
             return DescriptorSink(os.dup(1), "standard output", "stdout")
         return FileSink(Path(target), options.rotate_bytes, options.keep, now)
     except OSError as error:
-        raise SettingsError(f"audit: `{target}` cannot be written: {error.strerror}; name a file, - or off") from error
+        mend = "make its folder" if isinstance(error, FileNotFoundError) else "name a file, - or off"
+        raise SettingsError(f"{options.setting}: `{target}` cannot be written: {error.strerror}; {mend}") from error
 
 
 class DescriptorSink:
     """Writes to an open descriptor."""
-
-    tells = False
 
     def __init__(self, descriptor: int, target: str, kind: str) -> None:
         self._descriptor = descriptor
@@ -115,6 +118,10 @@ class DescriptorSink:
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
+
+    def samples(self) -> Iterable[Sample]:
+        """Count nothing."""
+        return ()
 
     def _write_pieces(self, lines: Sequence[bytes], pieces: Sequence[bytes] | Iterator[bytes]) -> None:
         written = 0
@@ -173,14 +180,29 @@ class FileSink(DescriptorSink):
             raise SinkError(error.strerror or str(error)) from error
         return super().prepare()
 
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write whole lines, on a line of their own where another who writes to the file could not end its last."""
+        if self._is_file:
+            self._look_at_its_end()
+        super().write(lines)
+
     def _begin(self) -> None:
-        status = os.fstat(self._descriptor)
-        self._is_file = S_ISREG(status.st_mode)
+        self._is_file = S_ISREG(os.fstat(self._descriptor).st_mode)
         self._is_new = True
-        self._is_torn = self._is_file and status.st_size > 0 and _last_byte(self._path, status.st_size) != b"\n"
+        # Where we may write and not read, an empty line at first does no harm.
+        self._is_torn = self._is_file
+
+    def _look_at_its_end(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if last := _last_byte(self._path, size) if size else b"\n":
+            self._is_torn = last != b"\n"
 
     def _reopen(self) -> None:
+        # Who finds a new one in its place was not the first to see that it is gone.
+        is_lost = not os.fstat(self._descriptor).st_nlink and not self._path.exists()
         descriptor = _open(self._path)
+        if is_lost:
+            _log.warning("the audit file is gone, removed or packed by others, and is begun anew: %s", self.target)
         os.close(self._descriptor)
         self._descriptor = descriptor
         self._begin()
@@ -252,12 +274,12 @@ def _open(path: Path) -> int:
 
 
 def _last_byte(path: Path, size: int) -> bytes:
+    """Give the last byte of a file, none where it cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(size - 1)
             return file.read(1)
     except OSError:
-        # Where we may write and not read, an empty line does no harm.
         return b""
 
 

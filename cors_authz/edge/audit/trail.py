@@ -44,7 +44,12 @@ class AuditTrail:
         # By its id, which is random: whoever knows one can tell whether its record was to be kept.
         if self._is_sampled and is_expendable and observation.decision_id >= self._first_left_out:
             return
-        self._write(self._line_of(observation, span, case), is_expendable=is_expendable)
+        try:
+            line = self._line_of(observation, span, case)
+        except Exception:  # noqa: BLE001 - whatever keeps a record from being made, it is a record that is lost
+            self._writer.lose()
+            return
+        self._write(line, is_expendable=is_expendable)
 
     def samples(self) -> Iterable[Sample]:
         """Read what was counted; a `Source`."""

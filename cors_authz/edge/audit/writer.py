@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from cors_authz.edge.audit.lane import Lane
-from cors_authz.edge.audit.line_queue import Clocks
+from cors_authz.edge.audit.line_queue import BLOCK_SECONDS, Clocks
 from cors_authz.edge.audit.options import WriterOptions
 from cors_authz.edge.audit.signing import signer_of
 from cors_authz.edge.audit.sinks import sink_of
@@ -45,7 +45,7 @@ class AuditWriter:
     def __init__(
         self, options: WriterOptions, writer_id: str, worker: int | None = None, clocks: Clocks = _CLOCKS
     ) -> None:
-        signer = signer_of(options.key) if options.key else None
+        signer = signer_of(options.key, f"{options.setting}-key") if options.key else None
         several = len(options.targets) > 1
         self._lanes = tuple(
             Lane(
@@ -58,6 +58,7 @@ class AuditWriter:
             for number, target in enumerate(options.targets)
         )
         self.append = self._append_to_all if several else self._lanes[0].append
+        self._monotonic = clocks.monotonic
 
     @property
     def lost(self) -> int:
@@ -76,6 +77,13 @@ class AuditWriter:
         for lane in self._lanes:
             lane.stop()
 
+    def lose(self) -> None:
+        """Count a line that could not be made, while the exception that kept it from that is handled.
+
+        Raises: NotRecordedError if lines are required.
+        """
+        self._tell_all(lambda lane: lane.lose())
+
     def samples(self) -> Iterable[Sample]:
         """Read what was counted; over all targets, but for which of them fail."""
         lost = [lane.lost for lane in self._lanes]
@@ -84,13 +92,18 @@ class AuditWriter:
         for reason in lost[0]:
             yield Sample(AUDIT_LOST, (reason.value,), sum(each[reason] for each in lost))
         for lane in self._lanes:
-            yield lane.sample_of_failing()
+            yield from lane.samples()
 
     def _append_to_all(self, line: bytes, *, is_expendable: bool) -> None:
+        # Targets that have no room are waited for together: what a check may wait does not grow with them.
+        until = self._monotonic() + BLOCK_SECONDS
+        self._tell_all(lambda lane: lane.append(line, is_expendable=is_expendable, until=until))
+
+    def _tell_all(self, tell: Callable[[Lane], None]) -> None:
         refused: NotRecordedError | None = None
         for lane in self._lanes:
             try:
-                lane.append(line, is_expendable=is_expendable)
+                tell(lane)
             except NotRecordedError as error:
                 refused = error
         if refused is not None:

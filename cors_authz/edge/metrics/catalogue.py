@@ -112,7 +112,7 @@ AUDIT_RECORDS: Final = Metric(
 AUDIT_LOST: Final = Metric(
     "cors_authz_audit_lost_records_total",
     Kind.COUNTER,
-    "Records that were lost: the queue was `full`, or the sink `unwritable`.",
+    "Records, or lines of an `access-log`, that were lost: the queue was `full`, or the sink `unwritable`.",
     ("reason",),
     use="any is a gap in the trail: look at the disk or the collector, or make more room in the queue",
 )
@@ -125,7 +125,7 @@ AUDIT_QUEUE: Final = Metric(
 AUDIT_FAILING: Final = Metric(
     "cors_authz_audit_failing",
     Kind.GAUGE,
-    "1 while the audit trail cannot be written.",
+    "1 while the audit trail, or the lines of an `access-log`, cannot be written.",
     ("sink",),
     use="look at the sink that the log names; with `--audit-required`, decisions are refused meanwhile",
 )

@@ -66,16 +66,17 @@ class Batches(Generic[_T]):
 
     Args:
         what: what they are, in the plural.
-        send: sends a batch; may take its time. What it raises is logged.
+        send: sends a batch, and tells whether it was taken; may take its time. What it raises is logged.
         options: how much waits, and for how long.
     """
 
-    def __init__(self, what: str, send: Callable[[Sequence[_T]], object], options: BatchOptions) -> None:
+    def __init__(self, what: str, send: Callable[[Sequence[_T]], bool], options: BatchOptions) -> None:
         self._what, self._send, self._options = what, send, options
         self._most, self._enough = options.waiting, options.batch
         self._items: deque[_T] = deque()
         self._dropping = Lock()
         self._is_dropping = False
+        self._was_taken = True
         self._awake = Event()
         self._ended = False
         self._thread = Thread(target=self._run, name=what, daemon=True)
@@ -90,6 +91,7 @@ class Batches(Generic[_T]):
         items = self._items
         if len(items) >= self._most:
             self._drop(1)
+            self._is_dropping = True
             return
         items.append(item)
         if len(items) >= self._enough and not self._awake.is_set():
@@ -113,16 +115,24 @@ class Batches(Generic[_T]):
 
     def _send_waiting(self) -> None:
         # As many batches as wait now: what comes meanwhile may gather for the next round.
+        has_told = False
         for _ in range(0, len(self._items), self._enough):
-            batch = self._take(self._enough)
-            try:
-                self._send(batch)
-            except Exception:  # noqa: BLE001 - the thread goes on, and so do decisions
-                _log.exception("a batch of %s is lost", self._what)
-                self._drop(len(batch))
+            is_taken = self._is_taken(self._take(self._enough))
+            # Where the collector fails, the pace is not why: that it fails is told already.
+            if is_taken and self._was_taken and self._is_dropping and not has_told:
+                has_told = True
+                _log.warning("%s are made faster than they are sent, and some are dropped; sample fewer", self._what)
+            self._is_dropping, self._was_taken = False, is_taken
             if not self._ended:
                 time.sleep(PAUSE_SECONDS)
-        self._is_dropping = False
+
+    def _is_taken(self, batch: Sequence[_T]) -> bool:
+        try:
+            return self._send(batch)
+        except Exception:  # noqa: BLE001 - the thread goes on, and so do decisions
+            _log.exception("a batch of %s is lost", self._what)
+            self._drop(len(batch))
+            return False
 
     def _take(self, most: int) -> list[_T]:
         taken: list[_T] = []
@@ -137,9 +147,6 @@ class Batches(Generic[_T]):
     def _drop(self, number: int) -> None:
         with self._dropping:
             self.dropped += number
-            was_dropping, self._is_dropping = self._is_dropping, True
-        if not was_dropping:
-            _log.warning("%s are made faster than they are sent, and some are dropped; sample fewer", self._what)
 
 
 def _number(name: str, standard: int, environ: Mapping[str, str]) -> int:

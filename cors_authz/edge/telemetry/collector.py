@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from threading import Lock, local
 from typing import Final
 
 from cors_authz.edge.metrics.catalogue import EXPORT_FAILURES
 from cors_authz.edge.metrics.sample import Sample
+from cors_authz.edge.telemetry.advice import Place
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +21,10 @@ _SDK_LOGGERS: Final = (
     "opentelemetry.exporter.otlp.proto.http._log_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+)
+# What they say while they still try; what comes of it is told once they gave up.
+_TRANSIENT: Final = re.compile(
+    r"Transient error (.*?) encountered while exporting .*?, retrying in [0-9.]+s\.(?: Error details: (.*))?", re.DOTALL
 )
 
 
@@ -33,7 +39,7 @@ class _Causes(logging.Filter):
         """Keep a cause, and log nothing."""
         # With one argument they say that they give up, mostly after what said why.
         if not self.last or (isinstance(record.args, tuple) and len(record.args) > 1):
-            self._last.text = record.getMessage()
+            self._last.text = _without_retrying(record.getMessage())
         return False
 
     def forget(self) -> None:
@@ -42,6 +48,11 @@ class _Causes(logging.Filter):
     @property
     def last(self) -> str:
         return getattr(self._last, "text", "")
+
+
+def _without_retrying(cause: str) -> str:
+    transient = _TRANSIENT.fullmatch(cause)
+    return ": ".join(filter(None, transient.groups())) if transient else cause
 
 
 _CAUSES: Final = _Causes()
@@ -61,13 +72,14 @@ class Collector:
 
     Args:
         signal: `traces`, `metrics` or `logs`.
-        address: where the collector is, and by which protocol, for people.
-        advice: what to do when it takes nothing.
+        place: where the collector is.
+        keeps: whether who sends keeps what is not taken, and says itself what becomes of decisions and what is lost.
     """
 
-    def __init__(self, signal: str, address: str, advice: str) -> None:
-        self.address = address
-        self._signal, self._advice = signal, advice
+    def __init__(self, signal: str, place: Place, *, keeps: bool = False) -> None:
+        self.address = place.address
+        self._meanwhile, self._told_lost = ("", "") if keeps else (", and decisions go on", "; %s were lost")
+        self._signal, self._place = signal, place
         self._lock = Lock()
         self._lost_since = 0
         self._is_failing = False
@@ -91,11 +103,13 @@ class Collector:
                 self.lost += items
                 lost = self._lost_since = self._lost_since + items
         if was_failing and taken:
-            _log.warning("the OTLP collector at %s takes %s again; %s were lost", self.address, self._signal, lost)
+            told = self._told_lost and self._told_lost % lost
+            _log.warning("the OTLP collector at %s takes %s again%s", self.address, self._signal, told)
         elif not was_failing and not taken:
+            cause = _CAUSES.last[:_MAX_CAUSE] or "no cause is known"
             _log.error(
-                "the OTLP collector at %s does not take %s, and decisions go on: %s; %s",
-                *(self.address, self._signal, _CAUSES.last[:_MAX_CAUSE] or "no cause is known", self._advice),
+                "the OTLP collector at %s does not take %s%s: %s; %s",
+                *(self.address, self._signal, self._meanwhile, cause, self._place.advice(cause)),
             )
 
     def samples(self) -> Iterable[Sample]:

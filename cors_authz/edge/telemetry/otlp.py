@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 from cors_authz import __version__
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.edge.telemetry.advice import Place
 from cors_authz.edge.telemetry.collector import Collector, keep_quiet
+from cors_authz.edge.telemetry.variables import PREFIX, refuse_headers
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
 
 SERVICE_NAME: Final = "cors-authz"
 
-_PREFIX: Final = "OTEL_EXPORTER_OTLP"
 _GRPC: Final = "grpc"
 _HTTP: Final = "http/protobuf"
 _PROTOCOLS: Final = (_GRPC, _HTTP)
 _ENDPOINTS: Final = {_GRPC: "http://localhost:4317", _HTTP: "http://localhost:4318"}
+_PORTS: Final = {"http": 80, "https": 443}
 _MILLISECONDS: Final = 1000
 _DEFAULT_TIMEOUT: Final = "10000"
 
@@ -47,6 +49,7 @@ class Signal(Enum):
 
 
 class _Target(NamedTuple):
+    variable: str
     endpoint: str
     protocol: str
     timeout_seconds: float
@@ -64,6 +67,14 @@ def is_wanted(signal: Signal, environ: Mapping[str, str]) -> bool:
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or chosen == "none":
         return False
     return chosen == "otlp" or bool(_said(signal, "ENDPOINT", environ)[1])
+
+
+def place(signal: Signal, environ: Mapping[str, str]) -> str:
+    """Say where a signal is sent, and by which protocol, for people.
+
+    Raises: SettingsError for a variable that cannot be.
+    """
+    return _place(_target(signal, environ)).address
 
 
 def span_exporter(environ: Mapping[str, str] = os.environ) -> WatchedSpans:
@@ -116,21 +127,24 @@ def _exporter(signal: Signal, environ: Mapping[str, str], place: tuple[str, str]
     kind = _GRPC if target.protocol == _GRPC else "http"
     how: dict[str, Any] = {"endpoint": target.endpoint, "timeout": target.timeout_seconds}
     if kind == _GRPC:
-        how["insecure"] = target.endpoint.startswith("http:")
+        how["insecure"] = urlsplit(target.endpoint).scheme == "http"
     keep_quiet()
     try:
         exporter = getattr(import_module(f"opentelemetry.exporter.otlp.proto.{kind}.{module}"), name)(**how)
     except Exception as error:
-        raise SettingsError(f"{_PREFIX}_*: {signal.value} cannot be sent: {error}") from error
-    return exporter, _collector(signal, target)
+        raise SettingsError(f"{PREFIX}_*: {signal.value} cannot be sent: {error}") from error
+    return exporter, Collector(signal.value, _place(target), keeps=signal is Signal.LOGS)
 
 
-def _collector(signal: Signal, target: _Target) -> Collector:
+def _place(target: _Target) -> Place:
     url = urlsplit(target.endpoint)
-    address = f"{url.scheme}://{url.netloc}{url.path} ({target.protocol})"
-    wait = f"answers within {target.timeout_seconds:g} s"
-    advice = f"see that it listens there by this protocol and {wait}, or mend {_PREFIX}_ENDPOINT and {_PREFIX}_PROTOCOL"
-    return Collector(signal.value, address, advice)
+    port = "" if url.port else f":{_PORTS[url.scheme]}"
+    return Place(
+        f"{url.scheme}://{url.netloc}{port}{url.path} ({target.protocol})",
+        url.path or "/",
+        target.variable,
+        target.timeout_seconds,
+    )
 
 
 def _target(signal: Signal, environ: Mapping[str, str]) -> _Target:
@@ -140,21 +154,26 @@ def _target(signal: Signal, environ: Mapping[str, str]) -> _Target:
         raise SettingsError(f"{name}: `{protocol}` is not spoken here; write {' or '.join(_PROTOCOLS)}")
     for what in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
         _refuse_unreadable(*_said(signal, what, environ))
-    return _Target(_endpoint(signal, protocol, environ), protocol, _timeout_seconds(signal, environ))
+    refuse_headers(*_said(signal, "HEADERS", environ))
+    return _Target(*_endpoint(signal, protocol, environ), protocol, _timeout_seconds(signal, environ))
 
 
-def _endpoint(signal: Signal, protocol: str, environ: Mapping[str, str]) -> str:
+def _endpoint(signal: Signal, protocol: str, environ: Mapping[str, str]) -> tuple[str, str]:
     name, endpoint = _said(signal, "ENDPOINT", environ)
     endpoint = endpoint or _ENDPOINTS[protocol]
     if "@" in endpoint:
-        headers = f"{_PREFIX}_HEADERS"
+        headers = f"{PREFIX}_HEADERS"
         raise SettingsError(f"{name}: an endpoint names no user and no password; write them into {headers}")
     if not _is_url(endpoint):
         raise SettingsError(f"{name}: `{endpoint}` is no endpoint; write such as {_ENDPOINTS[protocol]}, or https://")
+    url = urlsplit(endpoint)
+    if (protocol, url.scheme, url.port) == (_GRPC, "http", None):
+        # gRPC would dial 443, at which nobody speaks in the clear.
+        raise SettingsError(f"{name}: `{endpoint}` names no port; write such as {_ENDPOINTS[protocol]}")
     # What is said for one signal is taken as it is; what is said for all is where each has a path of its own.
     if protocol == _HTTP and signal.name not in name:
-        return f"{endpoint.removesuffix('/')}/v1/{signal.value}"
-    return endpoint
+        return name, f"{endpoint.removesuffix('/')}/v1/{signal.value}"
+    return name, endpoint
 
 
 def _is_url(text: str) -> bool:
@@ -164,6 +183,7 @@ def _is_url(text: str) -> bool:
             url.scheme in {"http", "https"}
             and bool(url.hostname)
             and url.port != 0
+            and not url.netloc.endswith(":")
             and text.isprintable()
             and " " not in text
         )
@@ -182,7 +202,7 @@ def _timeout_seconds(signal: Signal, environ: Mapping[str, str]) -> float:
 
 def _said(signal: Signal, what: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """Find what is said for a signal, or for all of them, and by which variable; an empty value is none."""
-    own, shared = f"{_PREFIX}_{signal.name}_{what}", f"{_PREFIX}_{what}"
+    own, shared = f"{PREFIX}_{signal.name}_{what}", f"{PREFIX}_{what}"
     value = environ.get(own, "").strip()
     return (own, value) if value else (shared, environ.get(shared, "").strip())
 

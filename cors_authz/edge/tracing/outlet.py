@@ -7,6 +7,7 @@ from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
@@ -36,9 +37,10 @@ class OtlpOutlet:
         self._exporter, self._resource = exporter, resource
         self.collector = exporter.collector
 
-    def send(self, spans: Sequence[FinishedSpan]) -> None:
-        """Send a batch, for as long as the exporter tries."""
-        self._exporter.export([sdk_span(each, self._resource) for each in spans])
+    def send(self, spans: Sequence[FinishedSpan]) -> bool:
+        """Send a batch, for as long as the exporter tries, and tell whether it was taken."""
+        taken = self._exporter.export([sdk_span(each, self._resource) for each in spans])
+        return taken is SpanExportResult.SUCCESS
 
     def close(self) -> None:
         """Break off what is under way."""

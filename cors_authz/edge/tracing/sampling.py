@@ -16,7 +16,8 @@ ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
 
 _DEFAULT: Final = "parentbased_always_on"
 _PARENT_BASED: Final = "parentbased_"
-_ROOTS: Final = ("always_on", "always_off", "traceidratio")
+_RATIO: Final = "traceidratio"
+_ROOTS: Final = ("always_on", "always_off", _RATIO)
 _SAMPLERS: Final = (*_ROOTS, *(f"{_PARENT_BASED}{root}" for root in _ROOTS))
 _DIGITS: Final = 16
 
@@ -27,17 +28,35 @@ def sampler_of(environ: Mapping[str, str]) -> Sampler:
     Raises: SettingsError for one that is not known, or a ratio that is none.
     Spec: https://opentelemetry.io/docs/specs/otel/trace/sdk/#sampling.
     """
+    name = _name(environ)
+    root = _root(name.removeprefix(_PARENT_BASED), environ)
+    return _parent_based(root) if name.startswith(_PARENT_BASED) else root
+
+
+def named_sampler(environ: Mapping[str, str]) -> str:
+    """Say which sampler the environment names, and its ratio where it has one.
+
+    Raises: SettingsError as `sampler_of` does.
+    """
+    name = _name(environ)
+    return f"{name} {_ratio(_argument(environ)):g}" if name.endswith(_RATIO) else name
+
+
+def _name(environ: Mapping[str, str]) -> str:
     name = environ.get(SAMPLER, "").strip() or _DEFAULT
     if name not in _SAMPLERS:
         raise SettingsError(f"{SAMPLER}: `{name}` is not known; write one of {', '.join(_SAMPLERS)}")
-    root = _root(name.removeprefix(_PARENT_BASED), environ)
-    return _parent_based(root) if name.startswith(_PARENT_BASED) else root
+    return name
+
+
+def _argument(environ: Mapping[str, str]) -> str:
+    return environ.get(ARGUMENT, "").strip() or "1"
 
 
 def _root(name: str, environ: Mapping[str, str]) -> Sampler:
     if name == "always_on":
         return _always
-    return _never if name == "always_off" else _by_ratio(_ratio(environ.get(ARGUMENT, "").strip() or "1"))
+    return _never if name == "always_off" else _by_ratio(_ratio(_argument(environ)))
 
 
 def _ratio(text: str) -> float:

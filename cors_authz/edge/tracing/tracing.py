@@ -26,8 +26,8 @@ class Outlet(Protocol):
 
     collector: Collector
 
-    def send(self, spans: Sequence[FinishedSpan]) -> None:
-        """Send a batch; may take its time."""
+    def send(self, spans: Sequence[FinishedSpan]) -> bool:
+        """Send a batch, and tell whether it was taken; may take its time."""
 
     def close(self) -> None:
         """Break off what is under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Final
 
@@ -12,13 +13,19 @@ _PROBE_SECONDS: Final = 1.0
 
 
 def claim(address: str) -> None:
-    """See that nobody listens on a Unix socket yet: binding it takes the path from a live server without a word.
+    """See that nobody has an address yet, before gRPC does.
 
-    A socket file that a killed process left behind is free to take. A TCP address is refused by the system itself.
+    Of a port that is taken, gRPC writes a line of its own to the standard error. Binding a Unix socket takes the
+    path from a live server without a word; a socket file that a killed process left behind is free to take.
     Raises: TransportError.
     """
-    if not address.startswith(_UNIX):
-        return
+    if address.startswith(_UNIX):
+        _claim_socket(address)
+    else:
+        _claim_port(address)
+
+
+def _claim_socket(address: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:
@@ -28,6 +35,25 @@ def claim(address: str) -> None:
         except OSError as error:
             raise in_use(address) from error
     raise in_use(address)
+
+
+def _claim_port(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        # gRPC reads more than we do, and says what it cannot.
+        return
+    for family, kind, _, _, place in found:
+        with socket.socket(family, kind) as probe:
+            # As gRPC does: connections that linger are no reason to wait.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(place)
+            except OSError as error:
+                # Of several addresses one is enough, as on a machine without IPv6.
+                if error.errno == errno.EADDRINUSE:
+                    raise in_use(address) from error
 
 
 def in_use(address: str) -> TransportError:

@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from cors_authz.edge.announcement import announce
+from cors_authz.edge.announcement import announce, announce_watchers
 from cors_authz.edge.generation import Generation
 from cors_authz.edge.settings import Settings
 from cors_authz.edge.workers.fleet import CRASH_LOOP, Fleet, Give, Kill, Order, Refuse, Start, Swap
@@ -167,6 +167,7 @@ class Supervisor:
         if self._is_announced or not self._fleet.serves():
             return
         self._is_announced = True
+        announce_watchers(self._settings, self._environment)
         announce(self._generations[self._fleet.in_force], self._addresses)
 
     def _bury(self, number: int) -> None:

@@ -27,7 +27,8 @@ _CHAINED: Final = re.compile(
     rb'(?:,"key_id":"([0-9a-f]{16})","signature":"([0-9a-f]{128})")?\}'
 )
 _HEAD: Final = re.compile(
-    rb'\{"kind":"head","time":[0-9.e+]+,"records":[0-9]+,"previous":"([0-9a-f]{64})"(,"end":true)?,"writer":.*',
+    rb'\{"kind":"head","time":[0-9.e+]+,"records":[0-9]+,(?:"lost":([1-9][0-9]{0,17}),)?'
+    rb'"previous":"([0-9a-f]{64})"(,"end":true)?,"writer":.*',
     re.DOTALL,
 )
 _SIGNED: Final = b"cors-authz audit head 1\n"
@@ -60,20 +61,28 @@ class Chain:
         writer: the id of the writer.
         signer: signs the heads; None leaves them unsigned.
         head_lines: after so many lines there is a head.
+        lost: how many lines of the writer were lost up to now; the next head tells those that no head has told of.
     """
 
     writer: str
     signer: Signer | None
     head_lines: int
+    lost: int = 0
     seq: int = 0
     hash: bytes = BEGINNING
     records: int = 0
     unanchored: int = 0
+    _told: int = 0
     _named: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         """Write once what each line says of its writer."""
         self._named = f',"writer":"{self.writer}","seq":'.encode()
+
+    @property
+    def is_head_needed(self) -> bool:
+        """Tell whether there are records that no head anchors, or losses that none has told of."""
+        return self.unanchored > 0 or self.lost > self._told
 
     def link(self, lines: Iterable[bytes], due: Due, now: float) -> Iterator[bytes]:
         """Link lines, one JSON object each with the end of its line, and put heads between them where they are due.
@@ -88,7 +97,7 @@ class Chain:
             yield self._linked(line) + _OBJECT_END
             if self.unanchored >= self.head_lines:
                 yield self._head(now)
-        if due.last and (self.unanchored or due.end):
+        if due.last and (self.is_head_needed or due.end):
             yield self._head(now, end=due.end)
 
     def _linked(self, line: bytes) -> bytes:
@@ -102,10 +111,12 @@ class Chain:
         return body + _HASH + self.hash
 
     def _head(self, now: float, *, end: bool = False) -> bytes:
+        lost, self._told = self.lost - self._told, self.lost
         self.unanchored = 0
-        said = b'{"kind":"head","time":%.6f,"records":%d,"previous":"%b"%b}\n' % (
+        said = b'{"kind":"head","time":%.6f,"records":%d,%b"previous":"%b"%b}\n' % (
             now,
             self.records,
+            b'"lost":%d,' % lost if lost else b"",
             self.hash,
             b',"end":true' if end else b"",
         )
@@ -117,8 +128,13 @@ class Chain:
 
 
 class Head(NamedTuple):
-    """What a head says: the hash before it, whether its writer ended there, whose key signed it, and how."""
+    """What a head says.
 
+    How many lines were lost since the last one, the hash before it, whether its writer ended there, whose key signed
+    it, and how.
+    """
+
+    lost: int
     previous: bytes
     is_end: bool
     key_id: str
@@ -143,12 +159,17 @@ def read_chained(line: bytes) -> Chained | None:
     """Take a line apart, without its end; None for one that is no line of a chain. Never raises."""
     at = line.rfind(_WRITER)
     found = _CHAINED.fullmatch(line, at) if at > 0 else None
-    if found is None:
+    said = _HEAD.fullmatch(line)
+    # A signature is a head's: no hash holds it, so at a record it was put in.
+    if found is None or (found[4] and not said):
         return None
     writer, seq, digest, key_id, signature = found.groups(b"")
     body = line[: found.start(3) - len(_HASH)]
-    said = _HEAD.fullmatch(line)
-    head = Head(said[1], bool(said[2]), key_id.decode(), bytes.fromhex(signature.decode())) if said else None
+    head = (
+        Head(int(said[1] or 0), said[2], bool(said[3]), key_id.decode(), bytes.fromhex(signature.decode()))
+        if said
+        else None
+    )
     return Chained(writer.decode(), int(seq), digest, body, head)
 
 

@@ -10,6 +10,9 @@ import orjson
 MAX_LINES: Final = 1000
 """So many lines of one request are kept: its id may be a client's own, and a client may send one id for ever."""
 
+MAX_IDS: Final = 5
+"""So many ids with one beginning are told apart."""
+
 Line: TypeAlias = Mapping[str, Any]
 
 
@@ -23,13 +26,18 @@ class Joined(NamedTuple):
 
 def lines_with(lines: Iterable[bytes], field: str, value: str) -> Iterator[Line]:
     """Give the lines that are an object with this text in a field; whatever else there is, is passed over."""
-    # As orjson writes it; a look at the bytes spares most lines being parsed.
-    mark = orjson.dumps(value)
-    for line in lines:
-        if mark in line:
-            read = _read(line)
-            if read is not None and read.get(field) == value:
-                yield read
+    return (line for line in _lines_that_begin(lines, field, value) if line[field] == value)
+
+
+def ids_that_begin(lines: Iterable[bytes], field: str, beginning: str) -> tuple[str, ...]:
+    """Give the texts of a field that begin so, `MAX_IDS` at most; what is the text of one, is it alone."""
+    found: dict[str, None] = {}
+    for line in _lines_that_begin(lines, field, beginning):
+        if line[field] == beginning:
+            return (beginning,)
+        if len(found) < MAX_IDS:
+            found[line[field]] = None
+    return tuple(found)
 
 
 def request_of(lines: Iterable[Line]) -> str:
@@ -53,10 +61,23 @@ def join(lines: Iterable[Line]) -> Joined:
     return Joined(decisions, deliveries, left_out)
 
 
+def _lines_that_begin(lines: Iterable[bytes], field: str, beginning: str) -> Iterator[Line]:
+    # As orjson writes it; a look at the bytes spares most lines being parsed.
+    mark = orjson.dumps(beginning.encode(errors="replace").decode())[:-1]
+    for line in lines:
+        if mark in line:
+            read = _read(line)
+            text = read.get(field) if read is not None else None
+            if read is not None and isinstance(text, str) and text.startswith(beginning):
+                yield read
+
+
 def _read(line: bytes) -> Line | None:
     try:
         read = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        # What is nested too deep to be told again is none of ours.
+        orjson.dumps([[read]])
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
     return read if isinstance(read, dict) else None
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import orjson
 
-from cors_authz.review.audit.chain import BEGINNING, Chained, read_chained, signed_text
+from cors_authz.review.audit.chain import BEGINNING, Chained, Head, read_chained, signed_text
 
 MAX_BREACHES: Final = 1000
 """So many are listed; all are counted."""
@@ -60,20 +60,34 @@ class Tail(NamedTuple):
     lines: int
 
 
+class Loss(NamedTuple):
+    """So many records were lost before a head, after the head of its writer before it: no line says what they were."""
+
+    at: At
+    records: int
+
+
 class Report(NamedTuple):
     """What was found.
 
-    `torn` are lines that were not ended, `open_ends` the writers that did not say that they end, `begins_late` those
-    whose beginning is not in these files, with the number of their first line here.
+    `signed` are heads that are signed with a key that was given, `lost` the records that heads tell of as lost. `torn`
+    are lines that were not ended, `empty` the files without a line of any writer, `unproven` first lines of a writer
+    here that nothing shows to be as they were written. `open_ends` are the writers that did not say that they end,
+    `begins_late` those whose beginning is not in these files, with the number of their first line here.
     """
 
     breaches: tuple[Breach, ...]
     breach_count: int
     records: int
     heads: int
+    signed: int
+    lost: int
+    losses: tuple[Loss, ...]
     writers: tuple[str, ...]
     tails: tuple[Tail, ...]
     torn: tuple[At, ...]
+    empty: tuple[int, ...]
+    unproven: tuple[At, ...]
     open_ends: tuple[str, ...]
     begins_late: tuple[tuple[str, int], ...]
 
@@ -127,6 +141,9 @@ class Verifier:
         self._torn: list[At] = []
         self._records = 0
         self._heads = 0
+        self._signed = 0
+        self._lost = 0
+        self._losses: list[Loss] = []
 
     def read(self, file: int, lines: Iterable[bytes]) -> None:
         """Read a file's lines, each once; a line that is too long to be one may come in pieces."""
@@ -141,15 +158,22 @@ class Verifier:
         by_writer = {writer: list(group) for writer, group in groupby(segments, key=lambda each: each.first.writer)}
         for run in by_writer.values():
             self._join(run)
+        if self._keys is not None and not by_writer:
+            self._object(At(0, 1), Fault.REMOVED, "no line of a writer is in these files, so nothing is proven")
         tails = (_tail_of(writer, run) for writer, run in by_writer.items())
         return Report(
             breaches=tuple(sorted(self._breaches, key=attrgetter("at"))),
             breach_count=self._breach_count,
             records=self._records,
             heads=self._heads,
+            signed=self._signed,
+            lost=self._lost,
+            losses=tuple(self._losses),
             writers=tuple(by_writer),
             tails=tuple(tail for tail in tails if tail is not None),
             torn=tuple(self._torn),
+            empty=tuple(sorted(set(range(len(self._names))) - {file for _, file in self._segments})),
+            unproven=tuple(run[0].first_at for run in by_writer.values() if self._is_unproven(run[0].first)),
             open_ends=tuple(writer for writer, run in by_writer.items() if not _is_ended(run[-1])),
             begins_late=tuple((writer, run[0].first.seq) for writer, run in by_writer.items() if run[0].first.seq > 1),
         )
@@ -181,6 +205,7 @@ class Verifier:
         if chained.seq <= last.seq:
             self._object_to_order(segment, chained, at)
             return
+        self._object_behind_end(segment, at)
         if chained.seq > last.seq + 1:
             segment.gaps.append(_Gap(last.seq + 1, chained.seq - 1, at))
             self._bound_gaps(segment)
@@ -202,6 +227,10 @@ class Verifier:
                 return
         self._object(at, Fault.DUPLICATED, f"number {seq} of its writer stands here again")
 
+    def _object_behind_end(self, segment: _Segment, at: At) -> None:
+        if _is_ended(segment):
+            self._object(at, Fault.FOREIGN, f"its writer ended before this line, {self._place(segment.last_at)}")
+
     def _bound_gaps(self, segment: _Segment) -> None:
         if len(segment.gaps) > _MAX_GAPS:
             self._object_to_gap(segment.gaps.pop(0))
@@ -211,9 +240,15 @@ class Verifier:
             segment.tail_at = segment.tail_at or at
             segment.tail_lines += 1
             return
-        self._heads += 1
+        self._take_head(chained.head, at)
         if self._is_signed(chained, at):
             segment.is_anchored, segment.tail_at, segment.tail_lines = True, None, 0
+
+    def _take_head(self, head: Head, at: At) -> None:
+        self._heads += 1
+        self._lost += head.lost
+        if head.lost and len(self._losses) < MAX_BREACHES:
+            self._losses.append(Loss(at, head.lost))
 
     def _is_signed(self, chained: Chained, at: At) -> bool:
         """Tell whether a head anchors what is before it."""
@@ -228,6 +263,7 @@ class Verifier:
             self._object(at, Fault.FORGED, f"this head is signed with key {head.key_id}, which was not given")
         elif not is_signed:
             self._object(at, Fault.FORGED, f"the signature of this head is not that of key {head.key_id}")
+        self._signed += bool(is_signed)
         return bool(is_signed)
 
     def _join(self, run: list[_Segment]) -> None:
@@ -235,17 +271,25 @@ class Verifier:
         for segment in run:
             for gap in segment.gaps:
                 self._object_to_gap(gap)
-        first = run[0].first
-        self._hold_to(first, BEGINNING if first.seq == 1 else _said_by(first), run[0].first_at)
+        first, at = run[0].first, run[0].first_at
+        self._hold_to(first, BEGINNING if first.seq == 1 else _said_by(first), at)
+        if self._keys is not None and first.head is None:
+            self._object(at, Fault.FORGED, "this line is the first of its writer here, and no signed head proves it")
         for former, latter in pairwise(run):
             self._hold_together(former, latter)
+
+    def _is_unproven(self, first: Chained) -> bool:
+        """Tell whether the first line of a writer may have been changed; where there are keys, that is a breach."""
+        return self._keys is None and first.seq > 1 and first.head is None
 
     def _hold_together(self, former: _Segment, latter: _Segment) -> None:
         first, at, expected = latter.first, latter.first_at, former.last.seq + 1
         if first.seq < expected:
             text = f"numbers {first.seq} to {min(former.last.seq, latter.last.seq)} of its writer"
             self._object(at, Fault.DUPLICATED, f"{text} stand here and up to {self._place(former.last_at)}")
-        elif first.seq > expected:
+            return
+        self._object_behind_end(former, at)
+        if first.seq > expected:
             self._object_to_gap(_Gap(expected, first.seq - 1, at))
             self._hold_to(first, _said_by(first), at)
         else:
@@ -281,7 +325,8 @@ def _said_by(chained: Chained) -> bytes | None:
 def _is_torn(text: bytes) -> bool:
     """Tell whether a line begins as a writer begins one, and has no end."""
     if not text.startswith(_BEGIN):
-        return _BEGIN.startswith(text)
+        # A system that stops may leave zeros where it had not yet put what was written.
+        return _BEGIN.startswith(text.strip(b"\0"))
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -35,7 +35,7 @@ def run(*arguments: str, **variables: str) -> Result:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[AccessLogOptions]:
     options: list[AccessLogOptions] = []
     monkeypatch.setattr(listening, "listen", options.append)
-    monkeypatch.setattr(module, "log_to_stderr", lambda _level, _form: None)
+    monkeypatch.setattr(module, "log_to_stderr", lambda _level, _form: logging.NullHandler())
     monkeypatch.setattr(module, "end_at_once", lambda: None)
     return options
 

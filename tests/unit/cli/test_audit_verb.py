@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 from pathlib import Path
@@ -24,10 +25,14 @@ from cors_authz.edge.audit.options import WriterOptions
 from cors_authz.edge.audit.signing import HeadSigner
 from cors_authz.edge.audit.writer import AuditWriter
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.review.audit.chain import Chain, Due
 from tests.deciding import NOW
 
 KEY: Final = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 KEY_ID: Final = HeadSigner(KEY).key_id
+
+
+SIGNED: Final = "signed with a key that was given"
 
 
 def audit(*arguments: str | Path) -> Result:
@@ -74,7 +79,7 @@ def write(trail: Trail, *lines: dict[str, Any]) -> None:
 
 def test_what_is_whole_is_said_to_be(trail: Trail) -> None:
     result = audit("verify", "--public-key", trail.public, trail.file)
-    assert (result.exit_code, result.output) == (0, "whole: 5 records of 1 writer in 1 file, 2 heads (signed)\n")
+    assert (result.exit_code, result.output) == (0, f"whole: 5 records of 1 writer in 1 file, 2 heads (2 {SIGNED})\n")
 
 
 def test_without_a_key_heads_are_said_to_be_no_proof(trail: Trail) -> None:
@@ -97,8 +102,52 @@ def test_what_is_not_whole_is_told_by_line_and_exit_code(trail: Trail) -> None:
         f"{trail.file}:6: note: a line was not ended: its writer was killed here, or the disk was full",
         f"{trail.file}:2: note: no head anchors 4 records of writer w from here on",
         "note: writer w has no end: it still runs, was killed, or its end was cut off",
-        "NOT whole: 4 records of 1 writer in 1 file, 1 head (signed)",
+        f"NOT whole: 4 records of 1 writer in 1 file, 1 head (1 {SIGNED})",
     ]
+
+
+def test_heads_that_the_key_did_not_sign_do_not_count_as_signed(trail: Trail, tmp_path: Path) -> None:
+    other = Trail(tmp_path / "other", tmp_path / "other.key", tmp_path / "other.pub")
+    other.private.write_bytes(private_pem(Ed25519PrivateKey.from_private_bytes(b"o" * 32)))
+    write(other, {"kind": "decision"})
+    result = audit("verify", "--public-key", trail.public, trail.file, other.file)
+    assert result.output.endswith(f"4 heads (2 {SIGNED})\n")
+
+
+def test_losses_are_told_where_they_were_and_are_no_breach(trail: Trail) -> None:
+    chain = Chain("v", None, 1, lost=343)
+    with trail.file.open("ab") as file:
+        file.writelines(chain.link([b'{"kind":"decision"}\n'], Due(first=True, end=True), NOW))
+        chain.lost = 344
+        file.writelines(chain.link([], Due(last=True, end=True), NOW))
+    result = audit("verify", trail.file)
+    since = "before this line, since its writer's last head"
+    assert result.exit_code == 0
+    assert result.output.splitlines()[:2] == [
+        f"{trail.file}:8: note: 343 records were lost {since}",
+        f"{trail.file}:11: note: 1 record was lost {since}",
+    ]
+    assert "whole: 6 records of 2 writers in 1 file, 344 lost, 5 heads" in result.output
+
+
+def packed(trail: Trail) -> Path:
+    file = trail.file.with_suffix(".gz")
+    file.write_bytes(gzip.compress(trail.file.read_bytes()))
+    return file
+
+
+def test_a_compressed_file_is_read_as_any(trail: Trail) -> None:
+    assert audit("verify", packed(trail)).output.startswith("whole: 5 records of 1 writer")
+    write(trail, DECISION)
+    assert audit("show", "--decision", "d1", packed(trail)).exit_code == 0
+
+
+def test_a_compressed_file_that_ends_early_is_a_usage_error(trail: Trail) -> None:
+    file = packed(trail)
+    file.write_bytes(file.read_bytes()[:-20])
+    result = audit("verify", file)
+    assert result.exit_code == 2
+    assert f"`{file}` cannot be read" in " ".join(result.output.split())
 
 
 def test_a_beginning_that_is_elsewhere_is_told(trail: Trail) -> None:
@@ -231,7 +280,8 @@ DELIVERY: Final = {
     "flags": "",
     "details": "via_upstream",
     "duration_us": 1200,
-    "verdicts": ["allow_origin_differs"],
+    "verdicts": ["allow_origin_differs", "unchecked"],
+    "manners": {"allow_origin_differs": "overwritten"},
     "decided": {"allow_origin": "https://web.example"},
     "delivered": {"allow_origin": "*"},
     "method": "PUT",
@@ -256,6 +306,31 @@ def ids(output: str) -> list[list[str]]:
 def test_all_of_one_request_is_joined_in_the_order_of_time(by: tuple[str, str], shown: Trail) -> None:
     result = audit("show", *by, "-o", "json", shown.file)
     assert (result.exit_code, ids(result.output)) == (0, [["d1", "d2"], ["d2"]])
+
+
+LONG: Final = "bae8450300000000"
+
+
+@pytest.mark.parametrize("field", ["decision", "request"])
+def test_an_id_may_be_told_by_its_beginning_where_no_other_has_it(field: str, trail: Trail) -> None:
+    others = (f"{LONG}1", "bae8450311111111", f"x{LONG}", "\x07-is-long", "\x07-is-long-too")
+    common = {**OTHER, "request_id": "", "tenant": LONG}
+    write(trail, *({**common, f"{field}_id": each, "rule": each} for each in (*others, LONG)))
+
+    def found(beginning: str) -> list[str]:
+        result = audit("show", f"--{field}", beginning, "-o", "json", trail.file)
+        return [line["rule"] for line in orjson.loads(result.stdout)["decisions"]] if not result.exit_code else []
+
+    assert [found(LONG[:8]), found(LONG[:9]), found(LONG), found("bae845031"), found("bae8450")] == [
+        [],
+        [],
+        [LONG],
+        ["bae8450311111111"],
+        [],
+    ]
+    told = " ".join(audit("show", f"--{field}", LONG[:8], trail.file).stderr.split())
+    assert f"`bae84503` is the beginning of several: {LONG}1, bae8450311111111, {LONG}; write more of it" in told
+    assert "\\x07-is-long-too" in audit("show", f"--{field}", "\x07-is-lon", trail.file).stderr
 
 
 def test_a_line_that_stands_in_two_files_is_told_once(shown: Trail, tmp_path: Path) -> None:
@@ -293,7 +368,7 @@ def test_a_request_is_told_in_words(shown: Trail) -> None:
     ]
     assert result.output.splitlines()[-8:] == [
         "",
-        "2027-01-15T07:59:59.000+00:00  delivery of d2: allow_origin_differs",
+        "2027-01-15T07:59:59.000+00:00  delivery of d2: allow_origin_differs (overwritten), unchecked",
         "  request        PUT api.example/orders/7",
         "  status         200",
         "  details        via_upstream",

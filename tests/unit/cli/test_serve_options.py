@@ -33,7 +33,7 @@ def run(*arguments: str, **variables: str) -> Result:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     settings: list[Settings] = []
     monkeypatch.setattr(module, "run", settings.append)
-    monkeypatch.setattr(module, "log_to_stderr", lambda _level, _form: None)
+    monkeypatch.setattr(module, "log_to_stderr", lambda _level, _form: logging.NullHandler())
     return settings
 
 

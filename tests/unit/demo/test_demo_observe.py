@@ -22,8 +22,8 @@ from rich.console import Console
 
 from cors_authz.cli.observe import observe
 from cors_authz.demo.board import MAX_DECISIONS, MAX_SPANS, MAX_TRACES, Board, Decided
-from cors_authz.demo.live import Feed, draw, picture, tell
-from cors_authz.demo.receiver import ReceivedEvent, ReceivedRecord, ReceivedSpan, Receiver, Sink
+from cors_authz.demo.live import Feed, draw, ended_line, picture, tell
+from cors_authz.demo.receiver import MAX_ITEMS, MAX_TEXT, ReceivedEvent, ReceivedRecord, ReceivedSpan, Receiver, Sink
 from cors_authz.demo.screen import Screen, Tone
 from cors_authz.envoy.bootstrap import Address
 
@@ -162,6 +162,13 @@ def test_the_tree_of_a_trace(sentence: str) -> None:
     assert _tree(spans) == lines
 
 
+def test_of_the_spans_of_a_trace_no_more_is_kept_than_is_drawn() -> None:
+    board = Board()
+    board.take_spans([_decision()._replace(events=(ReceivedEvent("e", {}),))])
+    (twig,) = board.tree(TRACE)
+    assert (twig.span.attributes, twig.span.events) == ({}, ())
+
+
 def test_nothing_grows_whatever_comes() -> None:
     board = Board()
     board.take_spans([_span(number, trace_id=TRACE) for number in range(1, 2 * MAX_SPANS)])
@@ -177,15 +184,53 @@ def test_the_picture_fits_the_screen_and_ends_with_the_latest_trace() -> None:
     board = Board()
     board.take_spans([_decision(f"d{number}") for number in range(50)])
     board.take_spans([_span(1), _span(2, 1)])
-    lines = [line.text for line in picture(board, ("Envoy  here",), 10)]
+    lines = [line.text for line in picture(board, ("Envoy  here",), (100, 10))]
     assert len(lines) == 10
     assert lines[:2] == ["Envoy  here", "Decisions   deny 50   Ctrl-C ends this"]
     assert lines[2].endswith("d49")
     assert lines[-3:] == [f"The latest trace   {TRACE}", "       8 µs  envoy: span 1", "       7 µs    envoy: span 2"]
 
 
+def test_on_a_narrow_screen_what_was_asked_is_cut_and_the_reason_and_the_id_are_whole() -> None:
+    board = Board()
+    board.take_spans([_decision("0123456789abcdef")])
+    texts = [[line.text for line in picture(board, (), (width, 10))][-1] for width in (60, 40, 91, 92)]
+    rest = "  origin_not_allowed  (api)  8 µs  01234567"
+    assert texts == [
+        f"✗ PUT api.exampl…{rest}",
+        f"…{rest}",
+        f"✗ PUT api.example/v2/** from https://evil.examp…{rest}",
+        f"✗ PUT api.example/v2/** from https://evil.example{rest}",
+    ]
+
+
+def test_between_the_lines_there_is_a_trace_once_others_have_told_their_spans() -> None:
+    out, feed, ended = io.StringIO(), Feed(), Event()
+    thread = Thread(target=tell, args=(feed, Screen(out, colour=False), ended))
+    thread.start()
+    feed.sink().spans([_decision("d1")])
+    _until(lambda: out.getvalue().count("\n") == 2)
+    feed.sink().spans([_span(2, 1)])
+    _until(lambda: out.getvalue().count("\n") == 5)
+    for number in range(2, 12):
+        feed.sink().spans([_decision(f"d{number}")])
+    _until(lambda: out.getvalue().count("\n") == 18)
+    ended.set()
+    thread.join(SECONDS)
+    firsts = "".join(line.strip()[:1] for line in out.getvalue().splitlines())
+    assert re.fullmatch("W✗T[0-9]{2}✗+T[0-9]{2}✗*", firsts)
+    assert firsts.count("✗") == 11
+
+
+def test_the_end_tells_how_many_decisions_there_were() -> None:
+    board = Board()
+    none = ended_line(board).text
+    board.take_spans([_decision("d1"), _decision("d2"), _decision("d3", **{"cors_authz.decision.outcome": "allow"})])
+    assert [none, ended_line(board).text] == ["Ended. Decisions: 0", "Ended. Decisions: 3 (deny 2, allow 1)"]
+
+
 def test_the_picture_of_nothing_says_what_it_waits_for() -> None:
-    (line,) = picture(Board(), (), 10)
+    (line,) = picture(Board(), (), (100, 10))
     assert line.text == "Waiting for spans and records of cors-authz. Ctrl-C ends this."
 
 
@@ -345,10 +390,6 @@ def test_spans_logs_and_metrics_are_taken(receiver: Receiver, received: list[Rec
 
 GARBAGE: Final = {
     "no protobuf": (b"\xff\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
-    "a kind of span that nobody knows": (
-        SPANS.SerializeToString().replace(b"\x30\x03", b"\x30\x63"),
-        grpc.StatusCode.INVALID_ARGUMENT,
-    ),
     "too much at once": (b"\x00" * (5 * 1024 * 1024), grpc.StatusCode.RESOURCE_EXHAUSTED),
 }
 
@@ -362,6 +403,92 @@ def test_garbage_is_refused_and_the_receiver_goes_on(
         _export(receiver.address, TRACES_EXPORT, raw)
     assert refused.value.code() is code
     _export(receiver.address, TRACES_EXPORT, SPANS.SerializeToString())
+    assert received == [RECEIVED]
+
+
+def test_a_kind_of_span_that_nobody_knows_is_none_in_particular(
+    receiver: Receiver, received: list[ReceivedSpan | ReceivedRecord]
+) -> None:
+    raw = SPANS.SerializeToString().replace(b"\x30\x03", b"\x30\x63")
+    _export(receiver.address, TRACES_EXPORT, raw)
+    assert received == [RECEIVED._replace(kind="unspecified")]
+
+
+LONG: Final = "x" * 100_000
+
+
+def test_of_long_texts_the_beginning_is_taken(
+    receiver: Receiver, received: list[ReceivedSpan | ReceivedRecord]
+) -> None:
+    long, cut = _pair(LONG, AnyValue(string_value=LONG)), {"x" * MAX_TEXT: "x" * MAX_TEXT}
+    resource = Resource(attributes=[_pair("service.name", AnyValue(string_value=LONG))])
+    span = Span(
+        name=LONG,
+        trace_id=b"t" * 1_000,
+        span_id=b"s" * 1_000,
+        parent_span_id=b"p" * 1_000,
+        attributes=[long],
+        events=[Span.Event(name=LONG, attributes=[long])],
+    )
+    spans = ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=[span])])
+    record = LogRecord(body=AnyValue(string_value=LONG), attributes=[long])
+    logs = ResourceLogs(resource=resource, scope_logs=[ScopeLogs(log_records=[record])])
+    traced, logged = ExportTraceServiceRequest(resource_spans=[spans]), ExportLogsServiceRequest(resource_logs=[logs])
+    _export(receiver.address, TRACES_EXPORT, traced.SerializeToString())
+    _export(receiver.address, "logs.v1.LogsService", logged.SerializeToString())
+    text, ids = "x" * MAX_TEXT, [letter.encode().hex() * 16 for letter in "tsp"]
+    events = (ReceivedEvent(text, cut),)
+    assert received == [
+        ReceivedSpan(text, text, "unspecified", ids[0], ids[1], ids[2], 0, 0, is_error=False, attributes=cut)._replace(
+            events=events
+        ),
+        ReceivedRecord(text, 0, text, cut),
+    ]
+
+
+def test_of_many_spans_and_attributes_some_are_taken(
+    receiver: Receiver, received: list[ReceivedSpan | ReceivedRecord]
+) -> None:
+    attributes = [_pair(str(number), AnyValue()) for number in range(1_000)]
+    first = Span(attributes=attributes, events=[Span.Event()] * 1_000)
+    spans = ScopeSpans(spans=[first, *[Span()] * (2 * MAX_ITEMS)])
+    _export(
+        receiver.address,
+        TRACES_EXPORT,
+        ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[spans])]).SerializeToString(),
+    )
+    assert len(received) == MAX_ITEMS
+    assert isinstance(received[0], ReceivedSpan)
+    assert (len(received[0].attributes), len(received[0].events)) == (128, 128)
+
+
+def test_calls_that_send_nothing_hold_no_place_for_long(
+    receiver: Receiver, received: list[ReceivedSpan | ReceivedRecord]
+) -> None:
+    ended = Event()
+
+    def silent() -> Iterator[bytes]:
+        ended.wait()
+        yield from ()
+
+    def is_taken() -> bool:
+        try:
+            _export(receiver.address, TRACES_EXPORT, SPANS.SerializeToString())
+        except grpc.RpcError:
+            return False
+        return True
+
+    with grpc.insecure_channel(str(receiver.address)) as channel:
+        call: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(
+            f"/opentelemetry.proto.collector.{TRACES_EXPORT}/Export"
+        )
+        calls = [call.future(silent()) for _ in range(16)]
+        _until(lambda: not is_taken())
+        received.clear()
+        _until(is_taken)
+        ended.set()
+        for each in calls:
+            each.cancel()
     assert received == [RECEIVED]
 
 
@@ -381,8 +508,10 @@ def test_what_comes_is_handed_on_as_it_comes(receiver: Receiver, received: list[
     assert receiver.address != first.address
 
 
-def test_an_address_that_somebody_has_is_said_so(receiver: Receiver) -> None:
+def test_an_address_that_somebody_has_is_said_so(receiver: Receiver, capfd: pytest.CaptureFixture[str]) -> None:
     run = CliRunner().invoke(observe, ["--listen", str(receiver.address)])
+    # gRPC would write to the descriptor.
+    assert capfd.readouterr() == ("", "")
     assert (run.exit_code, run.output) == (
         1,
         f"{receiver.address} cannot be had; choose another address, or end what listens there\n",

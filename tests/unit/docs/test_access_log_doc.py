@@ -65,13 +65,23 @@ def test_the_bounds_are_those_of_the_code() -> None:
     assert f"{bounds.idle_seconds / 60:.0f} min of silence" in table
     assert f"silent for {bounds.crowded_seconds:.0f} s" in table
     assert f"{bounds.message_bytes >> 20} MiB a message" in table
+    assert f"{bounds.entries:,} entries a message" in table
     assert f"{bounds.waiting_bytes >> 20} MiB of messages" in table
     assert f"waits {bounds.room_seconds:g} s for room" in table
 
 
 def test_every_option_sets_something() -> None:
     names = {option.name for option in access_log.params if isinstance(option, click.Option)}
-    set_by_others = {"max_streams", "metrics_listen", "tls_cert", "tls_key", "tls_client_ca", "log_level", "log_format"}
+    set_by_others = {
+        "lines_key",
+        "max_streams",
+        "metrics_listen",
+        "tls_cert",
+        "tls_key",
+        "tls_client_ca",
+        "log_level",
+        "log_format",
+    }
 
     settings = {field.name for field in fields(AccessLogOptions)}
     assert names - set_by_others == settings - {"bounds", "metrics", "tls"}

@@ -12,6 +12,7 @@ from cors_authz.edge.audit.options import NEVER_REVEALED, AuditOptions, WriterOp
 from cors_authz.edge.audit.record import MAX_ROLES, RECORDED_OF_PREFLIGHTS, RECORDED_OF_REFUSALS
 from cors_authz.edge.audit.trail import first_left_out
 from cors_authz.edge.client_text import MAX_TEXT
+from cors_authz.edge.observe import TELL_SECONDS
 from cors_authz.review.audit.verify import Fault
 
 TEXT: Final = (Path(__file__).parents[3] / "docs" / "audit.md").read_text()
@@ -58,7 +59,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"`--audit-head-records` ({DEFAULTS.head_lines:,})",
         f"each text is cut to {MAX_TEXT} characters",
         f"the roles of the token, {MAX_ROLES} at most",
-        f"since the last flush: {lane.FLUSH_SECONDS * 1000:.0f} ms",
+        f"what was decided in the last {(TELL_SECONDS + lane.FLUSH_SECONDS) * 1000:.0f} ms",
         f"takes nothing for {lane.STOP_SECONDS:.0f} s",
         f"{lane.HEAD_SECONDS:.0f} s after the last one",
         f"within {line_queue.BLOCK_SECONDS} s",

@@ -11,8 +11,7 @@ from typing import Final
 import pytest
 import yaml
 
-from cors_authz.edge.metrics import catalogue
-from cors_authz.edge.metrics.sample import Metric
+from cors_authz.edge.metrics.document import metrics
 
 ROOT: Final = Path(__file__).parents[3]
 RULES: Final = yaml.safe_load((ROOT / "monitoring" / "rules.yaml").read_text())
@@ -24,7 +23,8 @@ QUERIES: Final = {
     for alert, text in SECTIONS.items()
     for number, query in enumerate(re.findall(r"^```promql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL), 1)
 }
-METRICS: Final = {metric.name: metric for metric in vars(catalogue).values() if isinstance(metric, Metric)}
+DIFFERS: Final = "CorsAuthzDeliveryDiffers"
+METRICS: Final = {metric.name: metric for metric in metrics()}
 
 
 def test_each_alert_has_its_section_and_no_other_does() -> None:
@@ -46,9 +46,16 @@ def test_each_alert_leads_to_its_section(alert: str) -> None:
     assert {rule["annotations"]["runbook_url"] for rule in rules} == {f"docs/playbook.md#{alert.lower()}"}
 
 
+def test_the_verdicts_of_deliveries_that_differ_are_those_of_the_alert() -> None:
+    [rule] = (rule for group in RULES["groups"] for rule in group["rules"] if rule.get("alert") == DIFFERS)
+    excluded = [set(re.findall(r'verdict!~"[^"]*"', text)) for text in (rule["expr"], SECTIONS[DIFFERS])]
+    assert len(excluded[0]) == 1
+    assert excluded[0] == excluded[1]
+
+
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 def test_each_query_names_metrics_and_labels_that_there_are(query: str) -> None:
-    found = [METRICS[name.removesuffix("_bucket")] for name in re.findall(r"\bcors_authz_\w+", query)]
+    found = [METRICS[name.removesuffix("_bucket")] for name in re.findall(r"\b(?:cors_authz|process)_\w+", query)]
     labels = {"job", "instance", "le", *(label for metric in found for label in metric.labels)}
     assert found or query.startswith("up{")
     assert set(re.findall(r"(\w+)(?:=~|!~|!=|=)\"", query)) <= labels

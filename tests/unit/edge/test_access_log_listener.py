@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,9 +25,9 @@ from cors_authz._gen.v1.decision_pb2 import Delivery as DeliveryMessage
 from cors_authz._gen.wire.access_log_pb2 import StreamAccessLogsMessage
 from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from cors_authz.edge.access_log import comparison as comparison_module
-from cors_authz.edge.access_log.comparison import Comparison
+from cors_authz.edge.access_log.comparison import Comparison, ResourceOf
 from cors_authz.edge.access_log.figures import MAX_GROUPS, Ending, Fate, Figures
-from cors_authz.edge.access_log.governed import GovernedRoutes, every_route
+from cors_authz.edge.access_log.governed import GovernedRoutes, Resource, every_route
 from cors_authz.edge.access_log.inbox import Inbox
 from cors_authz.edge.access_log.line import Compared, line_of
 from cors_authz.edge.access_log.listener import STREAM_METHOD, Listener
@@ -313,6 +313,9 @@ BEGUN = ParseDict(
     {"http_logs": {"log_entry": [{"common_properties": {"access_log_type": 4}}]}}, StreamAccessLogsMessage()
 ).SerializeToString()
 TCP = ParseDict({"tcp_logs": {"log_entry": [{}, {}]}}, StreamAccessLogsMessage()).SerializeToString()
+MANY_TCP = ParseDict(
+    {"identifier": {"log_name": "authz"}, "tcp_logs": {"log_entry": [{}] * 10_001}}, StreamAccessLogsMessage()
+).SerializeToString()
 SENT = {
     "an identifier first, and entries ever after": Sent((message(2), message(3, identified=False)), None, {}),
     "TCP entries are ignored and counted": Sent((message(1), TCP), None, {("access_log_entries_total", "ignored"): 2}),
@@ -330,6 +333,16 @@ SENT = {
         (message(1), b"\xff\xff", message(1)),
         grpc.StatusCode.INVALID_ARGUMENT,
         {("access_log_entries_total", "unreadable"): 1, ("access_log_streams_ended_total", "garbage"): 1},
+    ),
+    "more entries than a message of an Envoy holds": Sent(
+        (message(10_000), message(10_001), message(1)),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        {("access_log_entries_total", "unreadable"): 10_001, ("access_log_streams_ended_total", "garbage"): 1},
+    ),
+    "more TCP entries than that": Sent(
+        (MANY_TCP,),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        {("access_log_entries_total", "unreadable"): 10_001, ("access_log_streams_ended_total", "garbage"): 1},
     ),
     "more than may wait": Sent(
         (message(900), message(1000), message(10)), None, {("access_log_entries_total", "dropped"): 1000}
@@ -358,14 +371,14 @@ class Written(NamedTuple):
     counted: dict[tuple[str, ...], float]
 
 
-def compared(*entries: Entry, share: float = 1.0, governs: Callable[[Entry], str | None] = every_route) -> Written:
+def compared(*entries: Entry, share: float = 1.0, resource_of: ResourceOf = every_route) -> Written:
     lines: list[tuple[dict[str, Any], bool]] = []
     figures = Figures()
 
     def append(line: bytes, *, is_expendable: bool) -> None:
         lines.append((orjson.loads(line), is_expendable))
 
-    Comparison(Inbox(1, 0), governs, figures, append, share).take(entries)
+    Comparison(Inbox(1, 0), resource_of, figures, append, share).take(entries)
     return Written(lines, figures_of(figures))
 
 
@@ -387,6 +400,12 @@ def test_agreeing_allows_are_expendable_and_all_else_is_not() -> None:
         ("deliveries_total", "allow_origin_differs", "api"): 1,
         ("deliveries_total", "unchecked", "none"): 1,
     }
+
+
+def test_the_name_of_a_group_is_counted_cut() -> None:
+    decision = {**ENTRY.decision, "group": "g" * 100_000}
+
+    assert ("deliveries_total", "agrees", "g" * 256) in compared(ENTRY._replace(decision=decision)).counted
 
 
 def test_a_share_of_the_expendable_lines_is_written_and_says_so() -> None:
@@ -412,13 +431,13 @@ def test_a_request_with_an_odd_id_is_always_drawn() -> None:
 
 
 def test_a_fault_with_one_entry_ends_nothing_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    def governs(entry: Entry) -> str:
+    def resource_of(entry: Entry) -> Resource:
         if entry.path == "/fault":
             raise RuntimeError("a fault")
-        return "api"
+        return Resource("api", "/**")
 
     faulty = UNDECIDED._replace(path="/fault")
-    written = compared(faulty, UNDECIDED, faulty, faulty, governs=governs)
+    written = compared(faulty, UNDECIDED, faulty, faulty, resource_of=resource_of)
 
     assert written.counted == {
         ("access_log_entries_total", "compared"): 1,
@@ -455,10 +474,10 @@ def test_what_cannot_be_compared_in_time_at_the_end_is_told(
     monkeypatch.setattr(comparison_module, "_STOP_SECONDS", 0.1)
     inbox, end = Inbox(1 << 20, 0), Event()
 
-    def governs(_entry: Entry) -> None:
+    def resource_of(_entry: Entry) -> None:
         end.wait(SECONDS)
 
-    comparison = Comparison(inbox, governs, Figures(), lambda line, **_: None, 1.0)  # noqa: ARG005 - a name of the interface
+    comparison = Comparison(inbox, resource_of, Figures(), lambda line, **_: None, 1.0)  # noqa: ARG005 - a name of the interface
     comparison.start()
     inbox.put(message())
     comparison.stop()
@@ -497,17 +516,46 @@ def _generation(text: str) -> Generation:
 
 def test_with_a_policy_only_its_routes_must_be_checked() -> None:
     routes = GovernedRoutes()
-    assert routes.group_of(UNDECIDED) is None
+    assert routes.resource_of(UNDECIDED) is None
 
     routes.put_in_force(_generation(POLICY_TEXT))
     elsewhere = UNDECIDED._replace(host="other.example")
-    written = compared(UNDECIDED, elsewhere, ENTRY._replace(host="other.example"), governs=routes.group_of)
+    written = compared(UNDECIDED, elsewhere, ENTRY._replace(host="other.example"), resource_of=routes.resource_of)
 
     assert [(line["host"], line.get("group")) for line, _ in written.lines] == [
         ("api.example", "api"),
         ("other.example", "api"),
     ]
     assert written.counted["access_log_entries_total", "ignored"] == 1
+
+
+RESETS = """
+apiVersion: cors-authz/v1
+kind: PolicyBundle
+metadata: {name: shop, revision: r1}
+originGroups:
+  web: {origins: ["https://shop.example"], contact: web@shop.example, trust: high}
+resourceGroups:
+  api:
+    match:
+    - {hosts: [api.example], paths: ["/reset/{token}"]}
+    allow:
+    - {origins: [web], methods: [GET]}
+"""
+
+
+def test_a_line_has_the_path_of_the_policy_and_never_that_of_the_request() -> None:
+    routes, secret = GovernedRoutes(), "/reset/SECRET-TOKEN-123"
+    routes.put_in_force(_generation(RESETS))
+    asked = [each._replace(path=secret) for each in (ENTRY, UNDECIDED)]
+    of_another_group = asked[0]._replace(decision={**ENTRY.decision, "group": "former"})
+    written = [
+        *compared(*asked, of_another_group, resource_of=routes.resource_of).lines,
+        *compared(*asked).lines,
+    ]
+
+    assert [line.get("path") for line, _ in written] == ["/reset/{token}", "/reset/{token}", None, None, None]
+    assert "SECRET" not in str(written)
 
 
 def test_a_version_that_cannot_be_put_together_leaves_the_last_one_in_force() -> None:
@@ -517,29 +565,49 @@ def test_a_version_that_cannot_be_put_together_leaves_the_last_one_in_force() ->
     with pytest.raises(PartsError):
         routes.put_in_force(Generation(Report("shop", "r2", "prod", ()), (b"\x80",)))
 
-    assert routes.group_of(UNDECIDED) == "api"
+    assert routes.resource_of(UNDECIDED) == Resource("api", "/**")
 
 
 HOSTILE = {
     "nothing": UNDECIDED._replace(method="", scheme="", host="", path="", origin=""),
+    "another host, and a path that is none": UNDECIDED._replace(host="other.example", path="/%zz"),
+}
+UNREADABLE = {
     "an authority that is none": UNDECIDED._replace(host="a" * 100_000),
+    "a dot after the host": UNDECIDED._replace(host="api.example."),
+    "a user before the host": UNDECIDED._replace(host="u@api.example"),
     "a path that is none": UNDECIDED._replace(path="//..%2f\\\x00"),
+    "no path": UNDECIDED._replace(path=""),
+    "a broken code": UNDECIDED._replace(path="/api/%zz"),
+    "two dots and a parameter": UNDECIDED._replace(path="/a;x/..;/b"),
 }
 
 
 @pytest.mark.parametrize("sentence", HOSTILE)
-def test_no_request_makes_the_search_for_its_group_fail(sentence: str) -> None:
+def test_what_is_elsewhere_by_any_reading_is_not_governed(sentence: str) -> None:
     routes = GovernedRoutes()
     routes.put_in_force(_generation(POLICY_TEXT))
 
-    assert routes.group_of(HOSTILE[sentence]) is None
+    assert routes.resource_of(HOSTILE[sentence]) is None
+
+
+@pytest.mark.parametrize("sentence", UNREADABLE)
+def test_no_spelling_hides_a_request_that_nobody_checked(sentence: str) -> None:
+    routes = GovernedRoutes()
+    routes.put_in_force(_generation(POLICY_TEXT))
+    written = compared(UNREADABLE[sentence], resource_of=routes.resource_of)
+
+    assert [(line["verdicts"], line.get("group"), line.get("path")) for line, _ in written.lines] == [
+        (["unchecked"], None, None)
+    ]
 
 
 # The line.
 
 
 def line(entry: Entry, findings: tuple[Finding, ...], group: str = "api", share: float = 1) -> dict[str, Any]:
-    read: dict[str, Any] = orjson.loads(line_of(Compared(entry, decided_of(entry.decision), group, findings), share))
+    told = Compared(entry, decided_of(entry.decision), Resource(group, "/orders/{id}"), findings)
+    read: dict[str, Any] = orjson.loads(line_of(told, share))
     return read
 
 
@@ -558,7 +626,7 @@ def test_a_whole_line_which_the_record_defines() -> None:
         "duration_us": 1500,
         "method": "GET",
         "host": "api.example",
-        "path": "/a",
+        "path": "/orders/{id}",
         "origin": ORIGIN,
         "delivered": {"allow_origin": "*"},
         "group": "api",
@@ -590,7 +658,6 @@ def test_what_others_sent_is_cut_and_headers_that_nobody_asked_for_are_left_out(
         request_id=long,
         details=long,
         host=long,
-        path=long,
         origin=long,
         decision={"outcome": long, "decision_id": long, "group": long, "vary": long},
         headers={"vary": long, "set-cookie": "secret", "access-control-allow-origin": ""},
@@ -598,7 +665,7 @@ def test_what_others_sent_is_cut_and_headers_that_nobody_asked_for_are_left_out(
     written = line(entry, (Finding(Verdict.AGREES),), group=long)
 
     short = "x" * 256
-    cut = ("request_id", "details", "host", "path", "origin", "decision_id", "group")
+    cut = ("request_id", "details", "host", "origin", "decision_id", "group")
     assert {name: written[name] for name in cut} == dict.fromkeys(cut, short)
     assert written["delivered"] == {"vary": short}
     assert written["decided"] == {"outcome": short, "vary": short}

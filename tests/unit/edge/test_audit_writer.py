@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
 import resource
 import shutil
@@ -34,14 +33,20 @@ from cors_authz.edge.audit.sinks import DescriptorSink, FileSink, Sink, SinkErro
 from cors_authz.edge.audit.trail import AuditTrail
 from cors_authz.edge.audit.writer import AuditWriter
 from cors_authz.edge.cases import Cases
+from cors_authz.edge.metrics.catalogue import EXPORT_FAILURES
+from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.observation import NotRecordedError, Observation
 from cors_authz.edge.settings_error import SettingsError
-from cors_authz.review.audit.verify import Report, Verifier
+from cors_authz.edge.telemetry.advice import Place
+from cors_authz.edge.telemetry.collector import Collector
+from cors_authz.edge.telemetry.exporters import WatchedLogs
+from cors_authz.review.audit.verify import At, Loss, Report, Verifier
 from tests.deciding import DECISION_ID, NOW, ask, compiled, decided
 from tests.serving import until
 
 QUEUE: Final = 256
 NOBODY: Final = 65534
+COLLECTOR: Final = "the OTLP collector of logs: the collector does not take it"
 MEANWHILE: Final = "decisions go on, and records wait while there is room for them: mend it soon"
 POLICY: Final = compiled("""
 originGroups:
@@ -218,7 +223,9 @@ def test_workers_that_share_a_file_put_it_aside_together_and_lose_nothing(tmp_pa
     assert all(each.stat().st_size > 50_000 for each in aside(file) if "by-others" not in each.name)
 
 
-def test_a_file_that_is_removed_or_put_aside_by_others_is_opened_anew(tmp_path: Path) -> None:
+def test_a_file_that_is_removed_or_put_aside_by_others_is_opened_anew_and_told_where_it_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file, moved = tmp_path / "log", tmp_path / "moved"
     writer = writer_to(file)
     writer.start()
@@ -231,6 +238,7 @@ def test_a_file_that_is_removed_or_put_aside_by_others_is_opened_anew(tmp_path: 
     append(writer, 2)
     writer.stop()
     assert (numbers(moved), numbers(file), writer.lost) == ([0], [2], 0)
+    assert said(caplog) == [f"WARNING the audit file is gone, removed or packed by others, and is begun anew: `{file}`"]
 
 
 def test_a_file_that_is_copied_and_truncated_goes_on_at_its_beginning(tmp_path: Path) -> None:
@@ -268,6 +276,7 @@ def test_a_folder_that_goes_away_is_told_once_and_all_is_written_once_it_is_back
     assert (numbers(file), writer.lost) == ([1, 2], 0)
     assert said(caplog) == [
         f"ERROR the audit trail cannot be written: `{file}`: No such file or directory; {MEANWHILE}",
+        f"WARNING the audit file is gone, removed or packed by others, and is begun anew: `{file}`",
         f"WARNING the audit trail is written again: `{file}`; 0 records were lost",
     ]
 
@@ -287,6 +296,38 @@ def test_each_outage_tells_its_own_losses(tmp_path: Path, caplog: pytest.LogCapt
     writer.stop()
     told = [text.partition("; ")[2] for text in said(caplog) if "written again" in text]
     assert told == ["7 records were lost", "0 records were lost"]
+
+
+def test_what_was_lost_is_told_by_the_next_head_and_the_chain_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "log"
+    file.parent.mkdir()
+    writer = writer_to(file, queue_lines=QUEUE)
+    writer.start()
+    for number in range(2):
+        shutil.rmtree(file.parent)
+        append(writer, 0)
+        until(lambda: sample(writer, "cors_authz_audit_failing", "file") == 1)
+        append(writer, *range(1, QUEUE + 7 + number))
+        file.parent.mkdir()
+        until(lambda: sample(writer, "cors_authz_audit_failing", "file") == 0)
+    writer.stop()
+    report = verified(file)
+    assert (report.breach_count, report.records, report.lost) == (0, QUEUE, 8)
+    assert report.losses == (Loss(At(0, 1), 8),)
+
+
+def test_a_head_tells_of_a_loss_that_no_record_follows(tmp_path: Path) -> None:
+    seconds = [0.0]
+    options = WriterOptions(targets=(str(tmp_path / "log"),))
+    writer = AuditWriter(options, "w", clocks=Clocks(lambda: NOW, lambda: seconds[0]))
+    [only] = writer._lanes  # noqa: SLF001 - its own steps, without its clock
+    append(writer, 0)
+    for moment in (5.0, 10.0, 15.0):
+        seconds[0] = moment
+        only._flush()  # noqa: SLF001 - the same
+        only.lost[Lost.FULL] = 2
+    heads = [orjson.loads(each) for each in (tmp_path / "log").read_bytes().splitlines() if b'"head"' in each]
+    assert [head.get("lost") for head in heads] == [None, None, 2]
 
 
 @contextmanager
@@ -417,7 +458,7 @@ def test_a_folder_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None
     with pytest.raises(SettingsError) as told:
         writer_to(tmp_path / "absent" / "log")
     assert str(told.value) == (
-        f"audit: `{tmp_path}/absent/log` cannot be written: No such file or directory; name a file, - or off"
+        f"audit: `{tmp_path}/absent/log` cannot be written: No such file or directory; make its folder"
     )
 
 
@@ -725,6 +766,7 @@ class Exporter:
 
         self._takes, self._results, self._calls = takes, LogRecordExportResult, 0
         self.records: list[Any] = []
+        self.collector = Collector("logs", Place("http://collector", "/", "", 1.0), keeps=True)
         self.raises_at = 0
 
     def export(self, batch: Sequence[Any]) -> Any:  # noqa: ANN401 - the SDK's
@@ -741,12 +783,12 @@ class Exporter:
         """Do nothing."""
 
 
-def otlp_writer(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> AuditWriter:
+def otlp_writer(exporter: Exporter, monkeypatch: pytest.MonkeyPatch, **how: Any) -> AuditWriter:  # noqa: ANN401 - the same
     from opentelemetry.sdk.resources import Resource
 
     sink = OtlpSink(cast("Any", exporter), Resource.create({"service.name": "cors-authz"}))
     monkeypatch.setattr("cors_authz.edge.audit.writer.sink_of", lambda *_: sink)
-    return writer_to("otlp")
+    return writer_to("otlp", **how)
 
 
 def test_a_collector_gets_each_line_with_its_fields_and_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -773,10 +815,23 @@ def test_a_collector_gets_each_line_with_its_fields_and_its_span(monkeypatch: py
     assert verifier.report()[:4] == ((), 0, 1, 2)
 
 
+def test_a_collector_that_refuses_what_is_required_says_that_checks_are_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = otlp_writer(Exporter(lambda _: False), monkeypatch, required=True)
+    writer.append(b'{"kind":"decision","time":1.5}\n', is_expendable=False)
+    writer.start()
+    until(lambda: sample(writer, "cors_authz_audit_failing", "otlp") == 1)
+    with pytest.raises(NotRecordedError):
+        writer.append(b'{"kind":"decision","time":1.5}\n', is_expendable=False)
+    refused = "every check is refused until it can"
+    assert said(caplog)[0] == f"ERROR the audit trail cannot be written: {COLLECTOR}; {refused}"
+    writer.stop()
+
+
 def test_what_a_collector_refuses_is_sent_again_and_nothing_twice(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.ERROR)
     exporter = Exporter(lambda call: call not in {2, 3})
     exporter.raises_at = 5
     writer = otlp_writer(exporter, monkeypatch)
@@ -788,7 +843,23 @@ def test_what_a_collector_refuses_is_sent_again_and_nothing_twice(
     bodies = [orjson.loads(each.log_record.body) for each in exporter.records]
     assert [each["number"] for each in bodies if each["kind"] == "decision"] == list(range(1500))
     assert [each["seq"] for each in bodies] == list(range(1, len(bodies) + 1))
-    assert said(caplog) == []
+    failing = f"ERROR the audit trail cannot be written: {COLLECTOR}; {MEANWHILE}"
+    again = "WARNING the audit trail is written again: the OTLP collector of logs; 0 records were lost"
+    assert said(caplog) in ([failing, again], [failing, again] * 2)
+
+
+def test_what_a_collector_refuses_is_counted_with_what_traces_and_metrics_could_not_send(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exporter = Exporter(lambda call: call > 1)
+    watched = WatchedLogs(cast("Any", exporter), exporter.collector)
+    writer = otlp_writer(cast("Any", watched), monkeypatch)
+    writer.append(b'{"kind":"decision","time":1.5}\n', is_expendable=False)
+    writer.start()
+    until(lambda: sample(writer, "cors_authz_audit_queue_records") == 0)
+    failures = Sample(EXPORT_FAILURES, ("logs",), 1)
+    assert [each for each in writer.samples() if each.metric is EXPORT_FAILURES] == [failures]
+    writer.stop()
 
 
 # --- Options ----------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from cors_authz.edge.metrics.sample import Distribution, Exemplar, Sample
 from cors_authz.edge.metrics.sources import Sources
 from cors_authz.edge.observation import SpanIds
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.edge.telemetry.advice import Place
 from cors_authz.edge.telemetry.collector import Collector
 from cors_authz.edge.telemetry.exporters import WatchedMetrics
 
@@ -188,7 +189,7 @@ class Kept(MetricExporter):
 
 
 def exporting(kept: Kept, pace: Pace) -> MetricsExport:
-    collector = Collector("metrics", "http://collector", "start it")
+    collector = Collector("metrics", Place("http://collector", "/", "", 1.0))
     return MetricsExport([lambda: [NEWS]], WatchedMetrics(kept, collector), ABOUT, pace, lambda: 50.0)
 
 

@@ -206,7 +206,7 @@ def test_a_document_without_a_place_for_the_table_is_refused() -> None:
 def test_every_metric_says_what_it_is_and_what_to_do_with_it(metric: object) -> None:
     assert isinstance(metric, type(DECISIONS))
     assert metric.text.endswith(".")
-    assert metric.use
+    assert bool(metric.use) is (metric not in PROCESS)
     assert not metric.use.endswith(".")
     assert metric.name.endswith("_total") is (metric.kind is Kind.COUNTER)
     assert "|" not in metric.text + metric.use

@@ -14,6 +14,7 @@ from typing import Final
 
 import grpc
 import pytest
+from opentelemetry.sdk import environment_variables
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -25,8 +26,18 @@ from cors_authz.demo.receiver import ReceivedSpan, Receiver, Sink
 from cors_authz.edge.metrics.catalogue import EXPORT_FAILURES
 from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.edge.telemetry.advice import Place
 from cors_authz.edge.telemetry.batches import STOP_SECONDS, Batches, BatchOptions
-from cors_authz.edge.telemetry.otlp import Signal, is_wanted, log_exporter, metric_exporter, resource, span_exporter
+from cors_authz.edge.telemetry.otlp import (
+    Signal,
+    is_wanted,
+    log_exporter,
+    metric_exporter,
+    place,
+    resource,
+    span_exporter,
+)
+from cors_authz.edge.telemetry.variables import KNOWN, unknown
 from cors_authz.envoy.bootstrap import Address
 from tests.serving import until
 
@@ -50,6 +61,10 @@ def test_which_signals_the_environment_asks_for(sentence: str) -> None:
 
 
 NO_ENDPOINT: Final = "is no endpoint; write such as http://localhost:4317, or https://"
+NO_HEADER: Final = (
+    "OTEL_EXPORTER_OTLP_{}HEADERS: entry {} is no header; write name=value,name=value, with a comma, semicolon, quote "
+    "or backslash of a value as %xx"
+)
 REFUSED: Final[dict[str, tuple[Mapping[str, str], str]]] = {
     "an exporter that we have not": (
         {"OTEL_TRACES_EXPORTER": "zipkin"},
@@ -94,6 +109,24 @@ REFUSED: Final[dict[str, tuple[Mapping[str, str], str]]] = {
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_TIMEOUT": "0"},
         "OTEL_EXPORTER_OTLP_TIMEOUT: `0` is no time; write milliseconds, such as 10000",
     ),
+    "no port, by gRPC": (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"},
+        "OTEL_EXPORTER_OTLP_ENDPOINT: `http://collector` names no port; write such as http://localhost:4317",
+    ),
+    "an empty port": (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:"},
+        f"OTEL_EXPORTER_OTLP_ENDPOINT: `https://collector:` {NO_ENDPOINT}",
+    ),
+    "a header that is none": ({**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "secret"}, NO_HEADER.format("", 1)),
+    "a header of no name": ({**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "a=b, =secret"}, NO_HEADER.format("", 2)),
+    "a header that the SDK would leave out": (
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": 'a="secret"'},
+        NO_HEADER.format("TRACES_", 1),
+    ),
+    "a header that no call can carry": (
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "a=%0Asecret"},
+        NO_HEADER.format("", 1),
+    ),
     "a certificate that is not there": (
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/ca.pem"},
         "OTEL_EXPORTER_OTLP_CERTIFICATE: `/no/ca.pem` is no file that we may read; name a PEM file",
@@ -126,6 +159,53 @@ def test_what_the_sdk_refuses_is_refused_at_the_start(monkeypatch: pytest.Monkey
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "lzma")
     with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_\*: traces cannot be sent: .*lzma"):
         span_exporter({})
+
+
+HEADERS: Final = (
+    *("", "a=b", "a=", "a = b , c=d,", "authorization=Bearer abc", "authorization=Basic%20dXNlcjpwYXNz=="),
+    *("x-Key_1.b=a:b/c?d", "a=b=c", "a=%41"),
+)
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+def test_headers_are_taken_as_the_sdk_reads_them(
+    headers: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    span_exporter().shutdown()
+    assert caplog.messages == []
+
+
+PLACES: Final = {
+    "what is said": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:1"}, "http://x:1 (grpc)"),
+    "nothing is said": ({}, "http://localhost:4317 (grpc)"),
+    "gRPC with TLS, at the usual port": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://x"}, "https://x:443 (grpc)"),
+    "HTTP, at the usual port": (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1]", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+        "http://[::1]:80/v1/logs (http/protobuf)",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", PLACES)
+def test_where_a_signal_is_sent(sentence: str) -> None:
+    environ, told = PLACES[sentence]
+    assert place(Signal.LOGS, environ) == told
+
+
+def test_a_variable_that_nothing_heeds_is_named_with_the_one_that_may_be_meant() -> None:
+    names = ("OTEL_EXPORTER_OTLP_ENDPIONT", "OTEL_EXPORTER_OTLP_LOGS_HEADERS", "OTEL_OTHER")
+    assert list(unknown((*names, *KNOWN))) == [
+        (
+            "OTEL_EXPORTER_OTLP_ENDPIONT: there is no such variable, and nothing heeds it; "
+            "write OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
+    ]
+
+
+def test_the_sdks_variables_are_known() -> None:
+    names = {name for name in vars(environment_variables) if name.startswith("OTEL_EXPORTER_OTLP")}
+    assert names - KNOWN == set()
 
 
 def test_each_signal_has_a_path_of_its_own_below_an_endpoint_for_all() -> None:
@@ -218,13 +298,19 @@ def _refusing_http() -> Iterator[int]:
         thread.join()
 
 
+LOOK: Final = (
+    "see that it listens there by this protocol and answers within 1.3 s, or mend OTEL_EXPORTER_OTLP_ENDPOINT and "
+    "OTEL_EXPORTER_OTLP_PROTOCOL"
+)
+KEY: Final = "write the headers that it wants to see, such as a key, into OTEL_EXPORTER_OTLP_HEADERS"
+PATH: Final = "it takes nothing at the path /v1/traces: mend OTEL_EXPORTER_OTLP_ENDPOINT"
 FAILURES: Final = {
-    "nobody listens, by gRPC": ("grpc", _nobody, "StatusCode.UNAVAILABLE"),
-    "nobody listens, by HTTP": ("http/protobuf", _nobody, "Connection refused"),
-    "it never answers, by gRPC": ("grpc", _silent, "error code: StatusCode"),
-    "it never answers, by HTTP": ("http/protobuf", _silent, "due to timeout"),
-    "it refuses, by gRPC": ("grpc", _refusing_grpc, "StatusCode.UNAUTHENTICATED, error details: no key"),
-    "it knows no such path, by HTTP": ("http/protobuf", _refusing_http, "code: 404, reason: Not Found"),
+    "nobody listens, by gRPC": ("grpc", _nobody, "StatusCode.UNAVAILABLE", LOOK),
+    "nobody listens, by HTTP": ("http/protobuf", _nobody, "Connection refused", LOOK),
+    "it never answers, by gRPC": ("grpc", _silent, "error code: StatusCode", LOOK),
+    "it never answers, by HTTP": ("http/protobuf", _silent, "due to timeout", LOOK),
+    "it refuses, by gRPC": ("grpc", _refusing_grpc, "StatusCode.UNAUTHENTICATED, error details: no key", KEY),
+    "it knows no such path, by HTTP": ("http/protobuf", _refusing_http, "code: 404, reason: Not Found", PATH),
 }
 
 
@@ -232,7 +318,7 @@ FAILURES: Final = {
 def test_a_collector_that_takes_nothing_is_told_once_and_counted(
     sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    protocol, opened, cause = FAILURES[sentence]
+    protocol, opened, cause, advice = FAILURES[sentence]
     with opened() as port:
         exporter = span_exporter(
             {
@@ -252,10 +338,28 @@ def test_a_collector_that_takes_nothing_is_told_once_and_counted(
         f"the OTLP collector at http://127.0.0.1:{port}{path} ({protocol}) does not take traces, and decisions go on: "
     )
     assert cause in message
-    assert message.endswith(
-        "; see that it listens there by this protocol and answers within 1.3 s, or mend OTEL_EXPORTER_OTLP_ENDPOINT "
-        "and OTEL_EXPORTER_OTLP_PROTOCOL"
-    )
+    assert "retry" not in message
+    assert message.endswith(f"; {advice}")
+
+
+PLACE: Final = Place("http://x:1/mine (http/protobuf)", "/mine", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", 1.3)
+ADVICE: Final = {
+    "no right by gRPC": ("Failed to export traces to x, error code: StatusCode.PERMISSION_DENIED, …", KEY),
+    "no key by HTTP": ("Failed to export span batch code: 401, reason: Unauthorized", KEY),
+    "no right by HTTP": ("Failed to export span batch code: 403, reason: Forbidden", KEY),
+    "a path that is taken as it is": (
+        "Failed to export span batch code: 404, reason: Not Found",
+        "it takes nothing at the path /mine: mend OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, whose path is taken as it is",
+    ),
+    "a number that is none of its own": ("Failed to export traces, reason: 404 of 403", LOOK),
+    "no cause": ("", LOOK),
+}
+
+
+@pytest.mark.parametrize("sentence", ADVICE)
+def test_the_advice_is_to_the_cause(sentence: str) -> None:
+    cause, advice = ADVICE[sentence]
+    assert PLACE.advice(cause) == advice
 
 
 def test_a_collector_that_comes_back_is_told_with_what_was_lost(caplog: pytest.LogCaptureFixture) -> None:
@@ -301,7 +405,12 @@ OPTIONS: Final = BatchOptions(waiting=5, batch=2, delay_seconds=30)
 
 
 def _sent(batches: list[list[int]]) -> Batches[int]:
-    return Batches("numbers", lambda batch: batches.append(list(batch)), OPTIONS)
+    return Batches("numbers", lambda batch: _kept(batches, batch), OPTIONS)
+
+
+def _kept(batches: list[list[int]], batch: Sequence[int]) -> bool:
+    batches.append(list(batch))
+    return True
 
 
 def test_a_full_batch_is_sent_at_once_and_the_rest_at_the_end() -> None:
@@ -320,7 +429,7 @@ def test_a_full_batch_is_sent_at_once_and_the_rest_at_the_end() -> None:
 
 def test_a_batch_that_is_not_full_is_sent_after_a_while() -> None:
     sent: list[list[int]] = []
-    batches: Batches[int] = Batches("numbers", lambda batch: sent.append(list(batch)), BatchOptions(5, 2, 0.01))
+    batches: Batches[int] = Batches("numbers", lambda batch: _kept(sent, batch), BatchOptions(5, 2, 0.01))
     batches.start()
     batches.add(0)
     until(lambda: sent == [[0]])
@@ -331,9 +440,10 @@ def test_what_is_dropped_is_told_again_once_it_had_ended(caplog: pytest.LogCaptu
     gate = threading.Semaphore(0)
     sent: list[int] = []
 
-    def send(batch: Sequence[int]) -> None:
+    def send(batch: Sequence[int]) -> bool:
         gate.acquire()
         sent.extend(batch)
+        return True
 
     batches = Batches("numbers", send, BatchOptions(waiting=2, batch=2, delay_seconds=0.01))
     for number in range(4):
@@ -364,10 +474,11 @@ def test_what_comes_while_too_much_waits_is_dropped_and_told_once(caplog: pytest
 def test_a_batch_that_breaks_is_lost_alone(caplog: pytest.LogCaptureFixture) -> None:
     sent: list[int] = []
 
-    def send(batch: Sequence[int]) -> None:
+    def send(batch: Sequence[int]) -> bool:
         if 0 in batch:
             raise RuntimeError("broken")
         sent.extend(batch)
+        return True
 
     batches = Batches("numbers", send, OPTIONS)
     for number in range(4):
@@ -375,7 +486,45 @@ def test_a_batch_that_breaks_is_lost_alone(caplog: pytest.LogCaptureFixture) -> 
     batches.start()
     batches.stop()
     assert (sent, batches.dropped) == ([2, 3], 2)
-    assert caplog.messages[0] == "a batch of numbers is lost"
+    assert caplog.messages == ["a batch of numbers is lost"]
+
+
+def test_what_is_dropped_while_the_collector_fails_or_at_the_end_is_no_matter_of_pace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sent: list[list[int]] = []
+    batches: Batches[int] = Batches("numbers", lambda batch: not _kept(sent, batch), BatchOptions(2, 1, 0.01))
+    for number in range(4):
+        batches.add(number)
+    batches.start()
+    until(lambda: sent == [[0], [1]])
+    batches.stop()
+    late = _sent([])
+    late.add(1)
+    late.stop()
+    assert (batches.dropped, late.dropped, caplog.messages) == (2, 1, [])
+
+
+def test_what_is_dropped_while_a_collector_comes_back_is_no_matter_of_pace(caplog: pytest.LogCaptureFixture) -> None:
+    answers = iter([False, True])
+    batches: Batches[int]
+
+    def send(_batch: Sequence[int]) -> bool:
+        is_taken = next(answers, None)
+        if is_taken is None:
+            return True
+        # More than may wait, while a batch is on its way.
+        for number in range(4):
+            batches.add(number)
+        return is_taken
+
+    batches = Batches("numbers", send, BatchOptions(waiting=2, batch=2, delay_seconds=30))
+    batches.add(1)
+    batches.add(1)
+    batches.start()
+    until(lambda: batches.dropped == 4)
+    batches.stop()
+    assert caplog.messages == []
 
 
 def test_the_end_waits_for_a_deaf_collector_no_longer_than_it_says() -> None:

@@ -19,6 +19,7 @@ from cors_authz.edge.metrics.catalogue import EXPORT_FAILURES, SPANS
 from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.observation import Observation, Parent, SpanIds
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.edge.telemetry.advice import Place
 from cors_authz.edge.telemetry.batches import BatchOptions
 from cors_authz.edge.telemetry.collector import Collector
 from cors_authz.edge.tracing.outlet import sdk_span
@@ -252,14 +253,15 @@ class Kept:
     """An outlet that keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.collector = Collector("traces", "http://collector", "look")
+        self.collector = Collector("traces", Place("http://collector", "/", "", 1.0))
         self.spans: list[FinishedSpan] = []
         self.is_closed = False
 
-    def send(self, spans: Sequence[FinishedSpan]) -> None:
+    def send(self, spans: Sequence[FinishedSpan]) -> bool:
         """Keep a batch."""
         self.spans += spans
         self.collector.end(len(spans), taken=True)
+        return True
 
     def close(self) -> None:
         """Note it."""

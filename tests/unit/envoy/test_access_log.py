@@ -102,6 +102,27 @@ def test_a_whole_entry() -> None:
     )
 
 
+REWRITTEN = {
+    "a path that a route rewrote": (
+        {"path": "/x?token=secret", "original_path": "/api/a?token=secret"},
+        ("", "/api/a"),
+    ),
+    "a host that a route rewrote": (
+        {"authority": "internal.svc", "request_headers": {"x-envoy-original-host": "api.example"}},
+        ("api.example", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", REWRITTEN)
+def test_an_entry_is_of_what_the_client_asked_for(sentence: str) -> None:
+    request, asked = REWRITTEN[sentence]
+    read = decode(logged({"request": request}))
+
+    assert read is not None
+    assert [(entry.host, entry.path) for entry in read.entries] == [asked]
+
+
 def properties(**fields: object) -> bytes:
     return logged({"common_properties": fields})
 

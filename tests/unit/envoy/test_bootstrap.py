@@ -307,7 +307,7 @@ def test_a_listener_of_the_access_log_is_sent_what_it_compares() -> None:
                 "grpc_service": {"envoy_grpc": {"cluster_name": "access_log"}},
                 "buffer_flush_interval": "1s",
             },
-            "additional_request_headers_to_log": ["origin"],
+            "additional_request_headers_to_log": ["origin", "x-envoy-original-host"],
             "additional_response_headers_to_log": [
                 "access-control-allow-origin",
                 "access-control-allow-credentials",

@@ -48,7 +48,7 @@ QUERIES: Final = {
 
 
 def test_what_is_shipped_is_what_the_code_makes() -> None:
-    assert boards.files() == FILES, "run: python -m monitoring.boards"
+    assert boards.files() == FILES, "run: make dashboards"
 
 
 def _metric(series: str) -> Metric:
@@ -95,6 +95,11 @@ def test_legends_name_labels_that_the_query_leaves() -> None:
 def test_each_metric_of_ours_is_on_some_board() -> None:
     shown = {series.removesuffix("_bucket") for query in QUERIES.values() for series, _ in _SERIES.findall(query)}
     assert {name for name in METRICS if name.startswith("cors_authz_")} - shown == set()
+
+
+def test_slow_checks_lead_to_their_traces() -> None:
+    (spread,) = (panel for panel in _panels(BOARDS["latency.json"]) if panel["title"] == "Spread")
+    assert [target["exemplar"] for target in spread["targets"]] == [True]
 
 
 def test_each_panel_says_what_it_shows_and_fits_on_the_screen() -> None:

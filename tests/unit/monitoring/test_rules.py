@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -70,6 +71,15 @@ def test_each_alert_says_what_it_means_and_where_to_read_on(alert: dict[str, Any
     assert told["runbook_url"] == f"docs/playbook.md#{alert['alert'].lower()}"
     assert told["description"].endswith(".")
     assert not told["summary"].endswith(".")
+
+
+def test_where_the_playbook_is_read_can_be_put_in_front_as_the_readme_says() -> None:
+    command = re.findall(r"^sed '.*' rules.yaml(?= > )", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    run = subprocess.run(shlex.split(*command), cwd=FOLDER, capture_output=True, text=True, check=True)
+    rules = [rule for group in yaml.safe_load(run.stdout)["groups"] for rule in group["rules"]]
+    assert [rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule] == [
+        f"https://git.example/cors-authz/blob/main/{alert['annotations']['runbook_url']}" for alert in ALERTS
+    ]
 
 
 def _series(expression: str) -> Iterator[tuple[Metric, set[str]]]:

@@ -161,6 +161,14 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
         HEAD + "x: é\x07",
         ["p.yaml:4:5: CX046 the character `U+0007` is not allowed in YAML; remove it"],
     ),
+    "a break that only the parser sees, which would end a comment": (
+        HEAD + "# like prod\u2028environments: {prod: {like: dev}}\n",
+        ["p.yaml:4:12: CX046 the character `U+2028` ends a line where nobody sees it; remove it"],
+    ),
+    "the break of old mainframes": (
+        HEAD + "\x85",
+        ["p.yaml:4:1: CX046 the character `U+0085` ends a line where nobody sees it; remove it"],
+    ),
     "a list for a document": (
         "- a\n",
         ["p.yaml:1:1: CX046 a list, not a document; it begins with apiVersion: cors-authz/v1"],

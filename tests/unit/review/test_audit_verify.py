@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cors_authz.edge.audit.signing import HeadKeys, HeadSigner
 from cors_authz.review.audit import verify
 from cors_authz.review.audit.chain import Chain, Due, Signer, read_chained
-from cors_authz.review.audit.verify import MAX_BREACHES, At, Breach, Fault, Report, Tail, Verifier
+from cors_authz.review.audit.verify import MAX_BREACHES, At, Breach, Fault, Loss, Report, Tail, Verifier
 
 KEY: Final = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER_KEY: Final = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
@@ -49,7 +49,7 @@ def faults(report: Report) -> list[tuple[int, int, Fault]]:
 
 
 def test_what_is_whole_is_called_whole() -> None:
-    assert report_on(chained(7)) == Report((), 0, 7, 4, ("w",), (), (), (), ())
+    assert report_on(chained(7)) == Report((), 0, 7, 4, 0, 0, (), ("w",), (), (), (), ())
 
 
 def test_lines_are_written_as_the_contract_has_them() -> None:
@@ -239,15 +239,55 @@ def test_a_last_line_without_its_end_counts() -> None:
     assert report_on([*lines[:-1], lines[-1].rstrip(b"\n")])[:4] == ((), 0, 3, 3)
 
 
+# --- Losses -----------------------------------------------------------------------------------------------------------
+
+
+def with_losses(*lost: int) -> list[bytes]:
+    """Write a head, and after each record another; before each of them so many records were lost in all."""
+    chain, lines = Chain("w", None, 1), list[bytes]()
+    for number, each in enumerate(lost):
+        chain.lost = each
+        lines += chain.link([record(number)], Due(first=number == 0), 1.5)
+    return lines
+
+
+def test_each_head_tells_how_many_records_were_lost_since_the_last_one() -> None:
+    report = report_on(with_losses(0, 343, 343, 345))
+    assert (report.breach_count, report.lost, report.losses) == (0, 345, (Loss(At(0, 5), 343), Loss(At(0, 9), 2)))
+
+
+def test_a_head_is_due_for_losses_alone_and_only_once() -> None:
+    chain = Chain("w", None, 1000, lost=3)
+    heads = [len(list(chain.link([], Due(last=True), 1.5))) for _ in range(2)]
+    assert heads == [1, 0]
+
+
+def test_a_loss_that_is_made_smaller_or_taken_out_is_found() -> None:
+    lines = with_losses(0, 343)
+    for said in (b'"lost":3,', b""):
+        tampered = [*lines[:4], lines[4].replace(b'"lost":343,', said)]
+        assert tampered[4] != lines[4]
+        assert faults(report_on(tampered)) == [(0, 5, Fault.CHANGED)]
+
+
 # --- Signatures -------------------------------------------------------------------------------------------------------
 
 
 def test_signed_heads_are_proof_with_the_key() -> None:
-    assert report_on(chained(7, signer=SIGNER), keys=KEYS) == Report((), 0, 7, 4, ("w",), (), (), (), ())
+    assert report_on(chained(7, signer=SIGNER), keys=KEYS) == Report((), 0, 7, 4, 4, 0, (), ("w",), (), (), (), ())
 
 
 def test_without_the_key_signatures_are_not_looked_at() -> None:
     assert report_on(chained(7, signer=HeadSigner(OTHER_KEY))).breach_count == 0
+
+
+def test_of_heads_that_were_put_in_none_counts_as_signed() -> None:
+    lines = chained(7, signer=SIGNER)
+    last = read_chained(lines[-1].rstrip())
+    assert last is not None
+    forged = Chain("w", None, 1000, seq=last.seq, hash=last.hash)
+    report = report_on([*lines, *forged.link([record(8)], END, 1.5)], keys=KEYS)
+    assert (report.heads, report.signed, report.breach_count) == (5, 4, 1)
 
 
 FORGED: Final = {
@@ -310,7 +350,7 @@ def test_any_byte_that_is_changed_is_found(data: st.DataObject) -> None:
 
 
 def test_an_empty_file_is_whole() -> None:
-    assert report_on([], []) == Report((), 0, 0, 0, (), (), (), (), ())
+    assert report_on([], []) == Report((), 0, 0, 0, 0, 0, (), (), (), (), (), ())
 
 
 def test_breaches_are_listed_up_to_a_bound_and_all_are_counted() -> None:

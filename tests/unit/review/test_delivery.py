@@ -48,6 +48,7 @@ class Case(NamedTuple):
 
 UNCHECKED = upstream()._replace(headers=NOTHING)
 GONE = own(NOTHING, 0, "downstream_remote_disconnect")
+FOLLOWED = Delivered(302, "internal_redirect", reached_upstream=True, headers=NOTHING)
 NO_ROUTE_TO_UPSTREAM = own(NOTHING, 503, "no_healthy_upstream")
 
 CASES = {
@@ -147,9 +148,16 @@ CASES = {
     "the client left while the upstream worked": Case(
         ALLOWED, GONE._replace(reached_upstream=True), (Finding(Verdict.NO_RESPONSE),)
     ),
+    "Envoy followed the upstream's redirect, and no client got that": Case(
+        ALLOWED, FOLLOWED, (Finding(Verdict.NO_RESPONSE),)
+    ),
+    "Envoy followed the redirect of an upstream that should not have been asked": Case(
+        REFUSED, FOLLOWED, (Finding(Verdict.NOT_APPLIED),)
+    ),
     "in shadow, what would change is found and nothing is missed": Case(
         SHADOW, upstream(allow_origin="*"), allow_origin("overwritten")
     ),
+    "in shadow, Envoy followed the upstream's redirect": Case(SHADOW, FOLLOWED, (Finding(Verdict.NO_RESPONSE),)),
     "in shadow, the upstream's own headers may be what ours would be": Case(SHADOW, upstream(), AGREES),
     "in shadow, a refusal does not hold, and need not": Case(
         SHADOW._replace(outcome="deny", awaited=NOTHING), upstream()._replace(headers=NOTHING), AGREES
@@ -161,6 +169,7 @@ CASES = {
     "an upstream refused and nobody was asked": Case(
         None, UNCHECKED._replace(status=404), (Finding(Verdict.UNCHECKED),)
     ),
+    "Envoy followed an upstream's redirect and nobody was asked": Case(None, FOLLOWED, (Finding(Verdict.UNCHECKED),)),
     "an upstream was called unasked by a client that left": Case(
         None, GONE._replace(reached_upstream=True), (Finding(Verdict.UNCHECKED),)
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import load_policy
-from cors_authz.review.drift import Likeness, Mark, TooShortError, Wanted, stale, strangers
+from cors_authz.review.drift import MAX_HOST_OF_TYPO, Likeness, Mark, TooShortError, Wanted, stale, strangers
 from cors_authz.review.listing import Asking, Listing
 from cors_authz.review.usage import Span, Usage
 
@@ -63,8 +63,12 @@ def _asked(origin: str, group: str = "api", tenant: str = "acme", days_ago: floa
 
 
 def _used(lines: Iterable[bytes]) -> Usage:
-    usage = Usage(LISTING)
-    for line in (_asked("", days_ago=100), *lines, _asked("", days_ago=0)):
+    return _read(*(_asked("", days_ago=days_ago) for days_ago in range(0, 101, 20)), *lines)
+
+
+def _read(*lines: bytes) -> Usage:
+    usage = Usage(NOW, LISTING)
+    for line in lines:
         usage.read_line(line)
     return usage
 
@@ -143,8 +147,48 @@ def test_sources_that_are_too_short_tell_nothing(seconds: float, *, is_long_enou
 
 def test_empty_sources_tell_nothing() -> None:
     with pytest.raises(TooShortError) as raised:
-        stale(Usage(LISTING), LISTING, 1)
+        stale(Usage(NOW, LISTING), LISTING, 1)
     assert raised.value.span is None
+
+
+def test_a_clock_that_is_years_ahead_makes_nothing_stale() -> None:
+    usage = _used([_asked(SHOP), _asked("", days_ago=-25_000)])
+    assert SHOP not in {each.line.text for each in stale(usage, LISTING, 90 * DAY)}
+    assert usage.sources.garbage == 1
+
+
+class Silence(NamedTuple):
+    """How many days ago there was a decision, and the longest silence in the last ninety days, if it is too long."""
+
+    days_ago: tuple[float, ...]
+    silence: Span | None
+
+
+SILENCES: Final = {
+    "a silence of half the time is borne": Silence((100, 46, 0), None),
+    "one of more is too long": Silence((100, 47, 0), Span(NOW - 46 * DAY, NOW)),
+    "one line of long ago fills no years": Silence((19_999, 0), Span(NOW - 90 * DAY, NOW)),
+    "what is silent before the time asked for does not count": Silence((200, 90, 45, 0), None),
+    "nor does what of a silence is before it": Silence((200, 46, 0), None),
+}
+
+
+@pytest.mark.parametrize("case", SILENCES.values(), ids=SILENCES)
+def test_sources_that_are_silent_for_most_of_the_time_tell_nothing(case: Silence) -> None:
+    usage = _read(*(_asked(SHOP, days_ago=days_ago) for days_ago in case.days_ago))
+    if case.silence is None:
+        assert stale(usage, LISTING, 90 * DAY) != ()
+        return
+    with pytest.raises(TooShortError) as raised:
+        stale(usage, LISTING, 90 * DAY)
+    assert raised.value.silence == case.silence
+
+
+def test_a_source_of_which_the_end_is_missing_tells_nothing() -> None:
+    usage = _used(())
+    usage.sources.torn.append("audit.jsonl.gz")
+    with pytest.raises(TooShortError):
+        stale(usage, LISTING, 90 * DAY)
 
 
 # --- Strangers --------------------------------------------------------------------------------------------------------
@@ -217,10 +261,13 @@ def test_what_a_stranger_is_like(origin: str, mark: Mark | None) -> None:
     assert stranger.mark == mark
 
 
-def test_hostile_origins_of_any_length_are_looked_at_in_no_time() -> None:
-    label = "a" * 60
-    lines = [_asked(f"https://{number}.{label}.{label}.{label}.example") for number in range(20)]
-    assert len(_strangers(*lines, top=20)) == 20
+@pytest.mark.parametrize(("length", "is_looked_for"), [(MAX_HOST_OF_TYPO, True), (MAX_HOST_OF_TYPO + 1, False)])
+def test_in_a_host_that_nobody_types_no_slip_is_looked_for(length: int, *, is_looked_for: bool) -> None:
+    end = f".{'b' * 40}.shoq.example"
+    host = "a" * (length - len(end)) + end
+    (stranger,) = strangers(_used([_asked(f"https://{host}")]), LISTING, 10)
+    near = Mark(Likeness.TYPO, f"https://{host.replace('shoq', 'shop')}")
+    assert stranger.mark == (near if is_looked_for else None)
 
 
 def test_lists_that_serve_a_resource_group() -> None:

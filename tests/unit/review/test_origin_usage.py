@@ -14,8 +14,10 @@ from cors_authz.review.usage import Sources, Span, Tally, UnreadablePageError, U
 
 DAY: Final = 86_400.0
 NOW: Final = 20_000 * DAY
+LATER: Final = NOW + 30 * DAY
 SHOP: Final = "https://shop.example"
 WHO: Final = Who("acme", "api", "web", SHOP)
+LONG_WHO: Final = WHO._replace(tenant="t" * 256, origin="https://" + "x" * 248)
 DECISION: Final = {
     "kind": "decision",
     "time": NOW,
@@ -36,7 +38,7 @@ def _line(**changes: object) -> bytes:
 
 
 def _read(*lines: bytes) -> Usage:
-    usage = Usage()
+    usage = Usage(LATER)
     for line in lines:
         usage.read_line(line)
     return usage
@@ -90,6 +92,8 @@ COUNTED: Final = {
     "http to the host of an https service is another origin": Line(
         _line(origin="http://acme.api.example"), WHO._replace(origin="http://acme.api.example")
     ),
+    "names are cut": Line(_line(origin="https://" + "x" * 500, tenant="t" * 500), LONG_WHO),
+    "a line may have been kept for a million": Line(_line(share=1e-6), WHO, {"allow": 1e6}),
     "a request without an origin is nobody's": Line(_line(origin=None), None),
     "a page that asked its own origin is not foreign": Line(_line(reason="same_origin"), None),
     "nor is one that was refused there": Line(_line(origin="https://acme.api.example", outcome="deny"), None),
@@ -119,9 +123,12 @@ GARBAGE: Final = {
     "a time that is true": _line(time=True),
     "a time before all": _line(time=0),
     "a time beyond all": _line(time=1e18),
+    "a time more than a day ahead": _line(time=LATER + DAY + 1),
     "an unknown outcome": _line(outcome="maybe"),
     "an outcome that is a list": _line(outcome=["allow"]),
     "a share of nothing": _line(share=0),
+    "a share of next to nothing": _line(share=9e-7),
+    "a share of which the inverse is no number": _line(share=5e-324),
     "a share of more than all": _line(share=2),
     "a share that is true": _line(share=True),
     "a share that is text": _line(share="1"),
@@ -169,7 +176,7 @@ def test_of_too_many_the_rarer_half_is_added_up_and_who_comes_late_and_often_is_
 
 
 def test_the_pages_of_replicas_add_up() -> None:
-    usage = Usage()
+    usage = Usage(LATER)
     usage.read_page(_page(_entry(), folded=2))
     usage.read_page(_page(_entry(outcomes={"allow": 1, "deny": 1}, methods=["POST"], first=NOW - 99), folded=1))
     assert usage.rows == {WHO: Tally(NOW - 99, NOW - 5, {"allow": 4, "deny": 1}, {"GET", "POST"})}
@@ -177,9 +184,23 @@ def test_the_pages_of_replicas_add_up() -> None:
 
 
 def test_whom_a_service_could_not_tell_apart_stays_so() -> None:
-    usage = Usage()
+    usage = Usage(LATER)
     usage.read_page(_page(_entry(tenant=None, origin=None, origin_group="")))
     assert list(usage.rows) == [Who(None, "api", "", None)]
+
+
+def test_a_clock_that_is_a_little_ahead_is_a_clock() -> None:
+    usage = Usage(NOW - DAY)
+    usage.read_line(_line())
+    usage.read_page(_page(_entry()))
+    assert (usage.sources.decisions, usage.sources.pages, usage.sources.garbage) == (1, 1, 0)
+
+
+def test_names_and_methods_of_a_page_are_cut() -> None:
+    usage = Usage(LATER)
+    methods = [f"{number}{'X' * 500}" for number in range(100)]
+    usage.read_page(_page(_entry(origin="https://" + "x" * 500, tenant="t" * 500, methods=methods)))
+    assert usage.rows == {LONG_WHO: Tally(NOW - 10, NOW - 5, {"allow": 3}, {method[:32] for method in methods[:8]})}
 
 
 PAGES: Final = {
@@ -190,16 +211,40 @@ PAGES: Final = {
     "entries that are none": b'{"since":1,"until":2,"folded":0,"entries":[1]}',
     "an entry without outcomes": _page(_entry(outcomes=[])),
     "a count that is none": _page(_entry(outcomes={"allow": "many"})),
-    "a time that is none": _page(since="yesterday"),  # type: ignore[arg-type] # what it is about
+    "an outcome that is none": _page(_entry(outcomes={"\x1b[1m": 1})),
+    "a count that is text": _page(_entry(outcomes={"allow": "inf"})),
+    "a count beyond all": _page(_entry(outcomes={"allow": 1e300})),
+    "a count below nothing": _page(_entry(outcomes={"allow": -5})),
+    "a count that is true": _page(_entry(outcomes={"allow": True})),
+    "a number of the folded that is beyond all": _page().replace(b'"folded": 0', b'"folded": 1e400'),
+    "a time that is text": _page().replace(b'"since": ', b'"since": "nan", "was": '),
+    "a time before all": _page(since=-1e12),
+    "a time beyond all": _page(since=10**30),
+    "an end more than a day ahead": _page(until=LATER + DAY + 1),
+    "an end before the begin": _page(since=NOW, until=NOW - 1),
+    "an origin that was seen last before it was seen first": _page(_entry(first=NOW, last=NOW - 1)),
+    "an origin that was seen in the far future": _page(_entry(last=1e300)),
+    "an origin that is a list": _page(_entry(origin=["x"])),
+    "a tenant that is a number": _page(_entry(tenant=5)),
+    "a group that is none": _page(_entry(group=None)),
+    "methods that are text": _page(_entry(methods="GET")),
+    "a method that is a list": _page(_entry(methods=[["GET"]])),
 }
 
 
 @pytest.mark.parametrize("raw", PAGES.values(), ids=PAGES)
 def test_of_what_is_no_page_nothing_is_taken(raw: bytes) -> None:
-    usage = Usage()
+    usage = Usage(LATER)
     with pytest.raises(UnreadablePageError, match="it is no page of origins"):
         usage.read_page(raw)
     assert (usage.rows, usage.sources) == ({}, Sources())
+
+
+def test_what_a_page_holds_is_no_flood_of_words() -> None:
+    with pytest.raises(UnreadablePageError) as raised:
+        Usage(LATER).read_page(_page(_entry(outcomes={"\x1b" * 5_000: 1})))
+    assert len(str(raised.value)) < 1_000
+    assert str(raised.value).isprintable()
 
 
 # --- How far sources reach --------------------------------------------------------------------------------------------
@@ -251,6 +296,15 @@ def test_days_without_a_decision_are_told() -> None:
     )
     assert usage.sources.silent_days(Span(NOW, NOW + DAY)) == ()
     assert usage.sources.silent_days(Span(NOW + DAY, NOW + 4 * DAY)) == (Span(NOW + 2 * DAY, NOW + 4 * DAY),)
+
+
+def test_a_service_leaves_no_day_out_since_its_start() -> None:
+    usage = _read(*(_line(time=NOW + day * DAY) for day in (0, 2, 9)))
+    usage.read_page(_page(since=NOW + 5 * DAY, until=NOW + 10 * DAY))
+    assert usage.sources.silent_days(Span(NOW, NOW + 10 * DAY)) == (
+        Span(NOW + DAY, NOW + 2 * DAY),
+        Span(NOW + 3 * DAY, NOW + 5 * DAY),
+    )
 
 
 def test_a_service_that_ran_all_the_time_leaves_no_day_out() -> None:

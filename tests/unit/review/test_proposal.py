@@ -185,52 +185,84 @@ def test_what_would_not_load_is_not_proposed() -> None:
 
 
 class Comment(NamedTuple):
-    """A list, and where the comment `hello` comes."""
+    """A list, the list with `https://new.example` as a comment, and what it is when the `#` is off."""
 
     before: str
     after: str
 
 
+NEW: Final = "https://new.example"
+CLOSED: Final = '  web: {origins: ["https://a.example"], trust: high}  # ours\n'
 COMMENTS: Final = {
-    "below an open list, as deep as it": Comment(OPEN, OPEN + "    # hello\n"),
-    "above the name of an inline list": Comment(INLINE, "  # hello\n" + INLINE),
-    "above the name of a wrapped list": Comment(WRAPPED, "  # hello\n" + WRAPPED),
+    "below an open list, as deep as it": Comment(OPEN, OPEN + f'    # - "{NEW}"  # hello\n'),
+    "inside the brackets of an inline list, which is opened for it": Comment(
+        CLOSED, CLOSED.replace('"]', f'",\n      # "{NEW}",  # hello\n    ]')
+    ),
+    "behind the last of an inline list": Comment(
+        INLINE, INLINE.replace("c.example]", f'c.example,\n      # "{NEW}",  # hello\n    ]')
+    ),
+    "behind a final comma": Comment(
+        CLOSED.replace('"]', '" , ]'), CLOSED.replace('"]', f'" ,\n      # "{NEW}",  # hello\n    ]')
+    ),
+    "below the last line of a wrapped list, and its comment": Comment(
+        WRAPPED, WRAPPED.replace('c.example" ', 'c.example", ').replace("desk\n", f'desk\n      # "{NEW}",  # hello\n')
+    ),
+    "below the last line of a wrapped list": Comment(
+        BARE, BARE.replace('c.example"\n', f'c.example",\n      # "{NEW}",  # hello\n')
+    ),
+    "behind the last of a wrapped list whose bracket is on its line": Comment(
+        BARE.replace("\n    ]", "]"), BARE.replace('c.example"\n', f'c.example",\n      # "{NEW}",  # hello\n')
+    ),
 }
+
+
+def _remarks(sources: tuple[Source, ...], *notes: str) -> list[Remark]:
+    last = Listing(load_policy(sources, "prod")).lines_of("web")[-1].place
+    return [Remark(last, f'"{NEW}"', note) for note in notes]
 
 
 @pytest.mark.parametrize("case", COMMENTS.values(), ids=COMMENTS)
 def test_where_a_comment_comes(case: Comment) -> None:
     sources = _policy(case.before)
-    listing = Listing(load_policy(sources, "prod"))
-    remark = Remark(listing.lines_of("web")[-1].place, listing.key_place("web"), "hello")
-    proposal = remarked(sources, [remark])
+    proposal = remarked(sources, _remarks(sources, "hello"))
     assert _lists(proposal) == case.after
     after = read_documents([Source("policy.yaml", proposal.files["policy.yaml"].encode())])[0]
     assert canonical(after) == canonical(read_documents(sources)[0])
 
 
+@pytest.mark.parametrize("case", COMMENTS.values(), ids=COMMENTS)
+def test_a_comment_without_its_mark_is_an_entry(case: Comment) -> None:
+    listed = [
+        [line.text for line in Listing(load_policy(_policy(text), "prod")).lines()]
+        for text in (case.before, case.after.replace(f'# "{NEW}"', f'"{NEW}"').replace("# - ", "- "))
+    ]
+    assert listed[1] == [*listed[0], NEW]
+
+
 def test_a_comment_at_the_end_of_a_file_begins_a_line() -> None:
     head, tail = HEAD.replace("originGroups:\n", TAIL), "originGroups:\n" + OPEN.removesuffix("\n")
     sources = (Source("policy.yaml", (head + tail).encode()),)
-    listing = Listing(load_policy(sources, "prod"))
-    proposal = remarked(sources, [Remark(listing.lines_of("web")[-1].place, listing.key_place("web"), "hello")])
-    assert proposal.files == {"policy.yaml": head + tail + "\n    # hello\n"}
+    proposal = remarked(sources, _remarks(sources, "hello"))
+    assert proposal.files == {"policy.yaml": head + tail + f'\n    # - "{NEW}"  # hello\n'}
 
 
 def test_comments_stand_in_their_order() -> None:
     sources = _policy(OPEN)
-    listing = Listing(load_policy(sources, "prod"))
-    last, name = listing.lines_of("web")[-1].place, listing.key_place("web")
-    proposal = remarked(sources, [Remark(last, name, "one"), Remark(last, name, "two")])
-    assert _lists(proposal) == OPEN + "    # one\n    # two\n"
+    proposal = remarked(sources, _remarks(sources, "one", "two"))
+    assert _lists(proposal) == OPEN + f'    # - "{NEW}"  # one\n    # - "{NEW}"  # two\n'
+
+
+def test_comments_in_brackets_stand_in_their_order() -> None:
+    sources = _policy(CLOSED)
+    proposal = remarked(sources, _remarks(sources, "one", "two"))
+    comments = f',\n      # "{NEW}",  # one\n      # "{NEW}",  # two\n    ]'
+    assert _lists(proposal) == CLOSED.replace("]", comments)
 
 
 def test_a_comment_that_is_none_is_not_proposed() -> None:
     sources = _policy(OPEN)
-    listing = Listing(load_policy(sources, "prod"))
-    text = "hello\n    - https://evil.example"
     with pytest.raises(ProposalError, match="would change what the policy says"):
-        remarked(sources, [Remark(listing.lines_of("web")[-1].place, listing.key_place("web"), text)])
+        remarked(sources, _remarks(sources, "hello\n    - https://evil.example"))
 
 
 @pytest.mark.parametrize("end", ["", "\n"], ids=["without a last line end", "with a last line end"])

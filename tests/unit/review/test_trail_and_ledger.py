@@ -39,7 +39,7 @@ REQUESTS: Final = (
 
 
 def test_the_trail_and_the_ledger_of_a_live_service_tell_the_same_of_who_asks() -> None:
-    ledger, by_line, by_page = Ledger(lambda: NOW), Usage(), Usage()
+    ledger, by_line, by_page = Ledger(lambda: NOW), Usage(NOW), Usage(NOW)
     cases, recorder = Cases(lambda _about, _checks: None), Recorder(AuditOptions(writer=WriterOptions(targets=("-",))))
     for seconds, request in enumerate(REQUESTS):
         decision = decided(POLICY, request, now=NOW + seconds)
