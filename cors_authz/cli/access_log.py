@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -137,15 +138,15 @@ def access_log(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     from cors_authz.edge.access_log.run import listen
 
     try:
-        listen(_options(how))
+        with ExitStack() as before_errors_are_told:
+            before_errors_are_told.callback(log.flush)
+            listen(_options(how))
     except (SettingsError, PolicyFilesError, UnknownEnvironmentError) as error:
         raise click.UsageError(str(error)) from error
     except PolicyError as error:
         refuse(error)
     except (GenerationError, TransportError) as error:
         raise click.ClickException(str(error)) from error
-    finally:
-        log.flush()
 
 
 def _options(how: dict[str, Any]) -> AccessLogOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -131,15 +132,15 @@ def serve(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     """Answer Envoy's checks until SIGTERM, by the policy at --policy, which is watched and swapped when it changes."""
     log = log_to_stderr(how["log_level"], how["log_format"])
     try:
-        run(_settings(how))
+        with ExitStack() as before_errors_are_told:
+            before_errors_are_told.callback(log.flush)
+            run(_settings(how))
     except (SettingsError, PolicyFilesError, UnknownEnvironmentError) as error:
         raise click.UsageError(str(error)) from error
     except PolicyError as error:
         refuse(error)
     except (GenerationError, TransportError, WorkersError) as error:
         raise click.ClickException(str(error)) from error
-    finally:
-        log.flush()
 
 
 def _settings(how: dict[str, Any]) -> Settings:

@@ -73,6 +73,7 @@ class UnhurriedHandler(logging.Handler):
         self._lines: list[str] = []
         self._lost = 0
         self._is_writing = False
+        self._is_stuck = False
         self._is_closed = False
         Thread(target=self._run, name="log", daemon=True).start()
 
@@ -90,9 +91,13 @@ class UnhurriedHandler(logging.Handler):
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all is written, for `FLUSH_SECONDS` at most; the end of the process does that too."""
+        """Wait until all is written, for `FLUSH_SECONDS` at most, and once only where nothing moves.
+
+        The end of the process does that too.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not (self._lines or self._lost or self._is_writing), FLUSH_SECONDS)
+            if not self._is_stuck:
+                self._is_stuck = not self._changed.wait_for(self._has_written, FLUSH_SECONDS)
 
     def close(self) -> None:
         """Write what waits, and nothing that comes later; does not wait for it."""
@@ -110,7 +115,7 @@ class UnhurriedHandler(logging.Handler):
 
     def _next(self) -> list[str]:
         with self._changed:
-            self._is_writing = False
+            self._is_writing = self._is_stuck = False
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._lines or self._lost or self._is_closed)
             # None was put in after the first that was lost: only to take them all makes room.
@@ -118,6 +123,9 @@ class UnhurriedHandler(logging.Handler):
             lost, self._lost = self._lost, 0
             self._is_writing = bool(lines)
         return [*lines, self.format(_lost(lost))] if lost else lines
+
+    def _has_written(self) -> bool:
+        return not (self._lines or self._lost or self._is_writing)
 
     def _write(self, text: memoryview) -> None:
         # Not by `sys.stderr`: whoever waits in its write keeps the interpreter from ending.

@@ -1,4 +1,4 @@
-"""One request, seen from both sides: what a real service decided and what the client got, joined by the command line."""
+"""One request from both sides: what a real service decided and what the client got, joined by the command line."""
 
 from __future__ import annotations
 

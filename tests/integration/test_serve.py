@@ -20,7 +20,7 @@ import pytest
 from cors_authz._gen.wire.external_auth_pb2 import CheckResponse
 from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from cors_authz.edge.transport.health import POLICY
-from cors_authz.edge.transport.interface import CHECK_METHOD, HEALTH_CHECK_METHOD
+from cors_authz.edge.transport.interface import CHECK_METHOD, HEALTH_CHECK_METHOD, TransportChoice
 from tests.serving import POLICY_TEXT, SECONDS, asked, command, ended, environment, signal_another_thread, until
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -139,6 +139,41 @@ def test_an_audit_log_that_takes_nothing_neither_holds_up_checks_nor_the_end(pol
         )
     # The pipe's one page takes what fits, if that comes alone.
     assert 195 <= int(lost) <= 200
+
+
+def fill(fifo: Path) -> None:
+    """Write into a pipe in the file system, until it takes nothing more."""
+    writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(writer, b".")
+    except BlockingIOError:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("transport", [TransportChoice.COMPLETION_QUEUE, TransportChoice.GRPC_SERVER])
+def test_a_log_that_nobody_reads_neither_holds_up_checks_nor_the_end(
+    transport: TransportChoice, policy: Path, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "stderr"
+    address = f"unix:{tmp_path / 'socket'}"
+    # The thread that decides tells that records are lost.
+    audit = ("--audit", "-", "--audit-queue", "256", "--transport", transport.value)
+    options = ("--policy", str(policy), "--listen", address, "--drain-seconds", "0", *audit)
+    with unread_fifo(fifo), fifo.open("wb") as unread:
+        process = subprocess.Popen(command(*options), env=environment(), stdout=unread, stderr=unread)
+        try:
+            with grpc.insecure_channel(address) as channel:
+                grpc.channel_ready_future(channel).result(SECONDS)
+                fill(fifo)
+                call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK_METHOD)
+                answers = [CheckResponse.FromString(call(asked(), timeout=SECONDS)) for _ in range(1000)]
+            assert {outcome(answer) for answer in answers} == {(0, "rule_allowed")}
+            process.terminate()
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 # What no gRPC client sends, and any other may.

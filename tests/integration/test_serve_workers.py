@@ -407,7 +407,7 @@ def test_an_audit_log_that_cannot_be_written_ends_the_start(
 ) -> None:
     arguments = ("--policy", str(policy), "--workers", workers, "--audit", f"{tmp_path}/absent/log")
     ended_with, said = ended(*arguments, "--listen", "127.0.0.1:0")
-    told = f"audit: `{tmp_path}/absent/log` cannot be written: No such file or directory; name a file, - or off"
+    told = f"audit: `{tmp_path}/absent/log` cannot be written: No such file or directory; make its folder"
     assert (ended_with, told in said, "Traceback" in said) == (code, True, False)
 
 

@@ -29,12 +29,11 @@ _QUEUED: Final = "decisions go on, and records wait while there is room for them
 
 
 class _Attempt(NamedTuple):
-    """Lines to link and to write, with what their heads say; the sink took so many of what was linked."""
+    """Lines to link and to write, with the time of their heads; the sink took so many of what was linked."""
 
     lines: list[bytes]
     due: Due
     now: float
-    lost: int
     taken: int = 0
 
 
@@ -123,7 +122,7 @@ class Lane:
         self._chain.lost = sum(self.lost.values())
         due = self._due(has_lines=bool(lines), is_last=is_last)
         if lines or due.last:
-            self._is_written(_Attempt(lines, due, self._clocks.now(), self._chain.lost))
+            self._is_written(_Attempt(lines, due, self._clocks.now()))
 
     def _is_written(self, attempt: _Attempt) -> bool:
         try:
@@ -142,7 +141,7 @@ class Lane:
         return Due(last=is_used and (is_last or (is_time and (has_lines or self._chain.is_head_needed))), end=is_last)
 
     def _write(self, attempt: _Attempt) -> None:
-        lines, due, now, self._chain.lost, taken = attempt
+        lines, due, now, taken = attempt
         chain = copy(self._chain)
         try:
             self._sink.write(list(chain.link(lines, due, now))[taken:])
@@ -159,7 +158,7 @@ class Lane:
             # What is sent again must be what was sent: of two lines with one number, one would look like a forgery.
             self._pending, self._again = [], attempt._replace(taken=attempt.taken + error.whole)
             return
-        lines, due, now, _, _ = attempt
+        lines, due, now, _ = attempt
         chain = copy(self._chain)
         for _ in islice(chain.link(lines, due, now), error.whole):
             pass

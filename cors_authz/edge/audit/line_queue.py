@@ -176,13 +176,10 @@ class LineQueue:
         if self._drops:
             return self._waiting < (self._tight if is_expendable else self._capacity)
         if self._waiting >= self._capacity and not (self._has_waited_in_vain or self._is_failing):
-            self._wait(BLOCK_SECONDS if until is None else until - self._monotonic())
-        return self._is_below_capacity()
-
-    def _wait(self, seconds: float) -> None:
-        if seconds > 0:
+            seconds = BLOCK_SECONDS if until is None else until - self._monotonic()
             # Whoever comes after one that waited in vain does not wait as well: checks would come to a stand.
             self._has_waited_in_vain = not self._room.wait_for(self._is_below_capacity, seconds)
+        return self._is_below_capacity()
 
     def _is_below_capacity(self) -> bool:
         return self._waiting < self._capacity

@@ -112,7 +112,8 @@ AUDIT_RECORDS: Final = Metric(
 AUDIT_LOST: Final = Metric(
     "cors_authz_audit_lost_records_total",
     Kind.COUNTER,
-    "Records, or lines of an `access-log`, that were lost: the queue was `full`, or the sink `unwritable`.",
+    "Records, or lines of an `access-log`, that were lost: the queue was `full`, the sink `unwritable`, or the record "
+    "not made, by a `defect` of ours.",
     ("reason",),
     use="any is a gap in the trail: look at the disk or the collector, or make more room in the queue",
 )

@@ -15,9 +15,9 @@ from cors_authz.edge.clock import now_seconds
 from cors_authz.edge.metrics.otlp_data import metrics_data
 from cors_authz.edge.metrics.sample import Sample, Source
 from cors_authz.edge.metrics.sources import Sources
-from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.telemetry.exporters import WatchedMetrics
 from cors_authz.edge.telemetry.otlp import metric_exporter, resource
+from cors_authz.edge.telemetry.variables import seconds_of
 
 _log = logging.getLogger(__name__)
 
@@ -44,10 +44,15 @@ def pace_of(environ: Mapping[str, str]) -> Pace:
 
     Raises: SettingsError for a variable that cannot be.
     """
-    defaults = Pace()
+    defaults = {
+        "OTEL_METRIC_EXPORT_INTERVAL": Pace().interval_seconds,
+        "OTEL_METRIC_EXPORT_TIMEOUT": Pace().timeout_seconds,
+    }
     return Pace(
-        _seconds(environ, "OTEL_METRIC_EXPORT_INTERVAL", defaults.interval_seconds),
-        _seconds(environ, "OTEL_METRIC_EXPORT_TIMEOUT", defaults.timeout_seconds),
+        *(
+            seconds_of(name, environ.get(name, "").strip(), int(seconds * _MILLISECONDS))
+            for name, seconds in defaults.items()
+        )
     )
 
 
@@ -126,12 +131,3 @@ class MetricsExport:
             self._exporter.export(self.read(), self._pace.timeout_seconds * _MILLISECONDS)
         except Exception:  # noqa: BLE001 - whatever it is, the next reading is sent
             _log.exception("a reading of the metrics could not be sent by OTLP")
-
-
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name, "").strip()
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise SettingsError(f"{name}: `{text}` is no time; write milliseconds, such as {default * _MILLISECONDS:.0f}")
-    return int(text) / _MILLISECONDS

@@ -21,7 +21,7 @@ from cors_authz import __version__
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.telemetry.advice import Place
 from cors_authz.edge.telemetry.collector import Collector, keep_quiet
-from cors_authz.edge.telemetry.variables import PREFIX, refuse_headers
+from cors_authz.edge.telemetry.variables import PREFIX, refuse_headers, seconds_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -35,8 +35,7 @@ _HTTP: Final = "http/protobuf"
 _PROTOCOLS: Final = (_GRPC, _HTTP)
 _ENDPOINTS: Final = {_GRPC: "http://localhost:4317", _HTTP: "http://localhost:4318"}
 _PORTS: Final = {"http": 80, "https": 443}
-_MILLISECONDS: Final = 1000
-_DEFAULT_TIMEOUT: Final = "10000"
+_DEFAULT_TIMEOUT: Final = 10_000
 
 
 @unique
@@ -128,6 +127,10 @@ def _exporter(signal: Signal, environ: Mapping[str, str], place: tuple[str, str]
     how: dict[str, Any] = {"endpoint": target.endpoint, "timeout": target.timeout_seconds}
     if kind == _GRPC:
         how["insecure"] = urlsplit(target.endpoint).scheme == "http"
+    else:
+        from cors_authz.edge.telemetry.session import bounded_session
+
+        how["session"] = bounded_session()
     keep_quiet()
     try:
         exporter = getattr(import_module(f"opentelemetry.exporter.otlp.proto.{kind}.{module}"), name)(**how)
@@ -194,10 +197,7 @@ def _is_url(text: str) -> bool:
 def _timeout_seconds(signal: Signal, environ: Mapping[str, str]) -> float:
     # The SDK reads seconds, against the specification: what the other programs of a host understand holds here.
     name, text = _said(signal, "TIMEOUT", environ)
-    milliseconds = text or _DEFAULT_TIMEOUT
-    if not (milliseconds.isascii() and milliseconds.isdecimal() and int(milliseconds)):
-        raise SettingsError(f"{name}: `{text}` is no time; write milliseconds, such as {_DEFAULT_TIMEOUT}")
-    return int(milliseconds) / _MILLISECONDS
+    return seconds_of(name, text, _DEFAULT_TIMEOUT)
 
 
 def _said(signal: Signal, what: str, environ: Mapping[str, str]) -> tuple[str, str]:

@@ -28,8 +28,13 @@ KNOWN: Final = frozenset(
 )
 """Those of the specification: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options."""
 
+_MILLISECONDS: Final = 1000
+_LONGEST: Final = 86_400_000
+_DIGITS: Final = 20
+_SHOWN: Final = 40
+
 # A name that gRPC and HTTP can carry, and a value as the specification encodes it, blanks apart: many write these.
-_HEADER: Final = re.compile(r"\s*[0-9A-Za-z_.-]+\s*=([ !#-+\--:<-\[\]-~]*)\s*", re.ASCII)
+_HEADER: Final = re.compile(r"\s*[0-9A-Za-z_.-]+[ \t]*=([ !#-+\--:<-\[\]-~]*)\s*", re.ASCII)
 
 
 def unknown(names: Iterable[str]) -> Iterator[str]:
@@ -38,6 +43,25 @@ def unknown(names: Iterable[str]) -> Iterator[str]:
         if name.startswith(PREFIX) and name not in KNOWN:
             meant = get_close_matches(name, sorted(KNOWN), 1)
             yield f"{name}: there is no such variable, and nothing heeds it" + (f"; write {meant[0]}" if meant else "")
+
+
+def seconds_of(name: str, text: str, standard: int) -> float:
+    """Read a time in milliseconds.
+
+    Args:
+        name: of the variable.
+        text: its value; empty for the standard.
+        standard: milliseconds.
+
+    Raises: SettingsError for what is no time, and for more than a day, which no clock of the system need be asked for.
+    """
+    if not text:
+        return standard / _MILLISECONDS
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and 0 < int(text) <= _LONGEST):
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        most = f" up to {_LONGEST}" if text.isascii() and text.isdecimal() and text.strip("0") else ""
+        raise SettingsError(f"{name}: `{shown}` is no time; write milliseconds{most}, such as {standard}")
+    return int(text) / _MILLISECONDS
 
 
 def refuse_headers(name: str, headers: str) -> None:

@@ -156,6 +156,8 @@ def test_a_beginning_that_is_elsewhere_is_told(trail: Trail) -> None:
     result = audit("verify", trail.file)
     assert result.exit_code == 0
     assert "note: writer w begins at its line 4: what came before is not in these files\n" in result.output
+    assert f"{trail.file}:1: note: nothing proves this line: what came before is not in these files\n" in result.output
+    assert audit("verify", "--public-key", trail.public, trail.file).exit_code == 7
 
 
 def test_a_wrong_key_makes_it_not_whole(trail: Trail, tmp_path: Path) -> None:
@@ -181,10 +183,21 @@ def test_a_line_of_many_megabytes_is_one_line(trail: Trail) -> None:
     ]
 
 
-def test_an_empty_file_is_whole(tmp_path: Path) -> None:
-    (tmp_path / "log").touch()
-    result = audit("verify", tmp_path / "log")
-    assert (result.exit_code, result.output.partition(",")[0]) == (0, "whole: 0 records of 0 writers in 1 file")
+def test_an_empty_file_proves_nothing(trail: Trail) -> None:
+    empty = trail.file.with_name("empty")
+    empty.touch()
+    note = f"{empty}: note: no line of a writer is in this file, so it proves nothing"
+    result = audit("verify", empty)
+    assert (result.exit_code, result.output.splitlines()[0]) == (0, note)
+    assert "\nwhole: 0 records of 0 writers in 1 file" in result.output
+    result = audit("verify", "--public-key", trail.public, empty)
+    assert result.exit_code == 7
+    assert result.output.splitlines() == [
+        f"{empty}:1: removed: no line of a writer is in these files, so nothing is proven",
+        note,
+        f"NOT whole: 0 records of 0 writers in 1 file, 0 heads (0 {SIGNED})",
+    ]
+    assert audit("verify", "--public-key", trail.public, empty, trail.file).exit_code == 0
 
 
 def test_a_file_that_is_not_there_and_no_file_are_usage_errors(tmp_path: Path) -> None:
@@ -383,6 +396,55 @@ def test_what_a_client_sent_does_not_steer_the_terminal(trail: Trail) -> None:
     output = audit("show", "--request", "r5", trail.file).output
     assert "from \\x1b[2J\\x07\\u202e (web)" in output
     assert output.replace("\n", "").isprintable()
+
+
+def test_nor_does_it_as_json(trail: Trail) -> None:
+    origin = "\x1b\x7f\x9b31m\u202e\U000e0001é\n"
+    write(trail, {**DECISION, "origin": origin, "request_id": "r5"})
+    output = audit("show", "--request", "r5", "-o", "json", trail.file).output
+    assert output.replace("\n", "").isprintable()
+    assert "é" in output
+    assert [line["origin"] for line in orjson.loads(output)["decisions"]] == [origin]
+
+
+ODD: Final = (
+    *(
+        b'"%b":%b' % (name, value)
+        for value in (b"5", b"null", b'"x"', b"[1]", b"[{}]", b"[[]]", b'{"a":1}', b"true")
+        for name in (
+            b"guards",
+            b"headers",
+            b"claims",
+            b"justification",
+            b"roles",
+            b"injected",
+            b"verdicts",
+            b"manners",
+            b"decided",
+            b"time",
+            b"origin",
+            b"status",
+            b"latency_us",
+        )
+    ),
+    b'"time":1e400',
+    b'"headers":' + b"[" * 400 + b"]" * 400,
+)
+
+
+@pytest.mark.parametrize("kind", ["decision", "delivery"])
+def test_a_line_of_odd_types_breaks_nothing(kind: str, trail: Trail) -> None:
+    for odd in ODD:
+        good = b'{"kind":"decision","decision_id":"d7","request_id":"r7"}\n'
+        trail.file.write_bytes(good + b'{"kind":"%b","request_id":"r7",%b}\n' % (kind.encode(), odd))
+        for form in ("text", "json"):
+            result = audit("show", "--request", "r7", "-o", form, trail.file)
+            assert (result.exit_code, "d7" in result.output) == (0, True), (odd, result.exception)
+
+
+def test_an_id_that_is_no_text_is_of_no_line(trail: Trail) -> None:
+    result = audit("show", "--request", "\udc80", trail.file)
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
 
 
 def test_lines_that_are_damaged_are_passed_over(trail: Trail) -> None:

@@ -439,6 +439,11 @@ def test_standard_input_may_be_compressed_too(folder: Path) -> None:
     assert _decisions(_run("usage -o json - audit.jsonl", stdin=gzip.compress(AUDIT.encode()))) == 18
 
 
+def test_standard_input_that_was_read_is_empty_then(folder: Path) -> None:
+    del folder
+    assert _decisions(_run("usage -o json - -", stdin=AUDIT.encode())) == 9
+
+
 @pytest.mark.parametrize("data", [AUDIT.encode(), gzip.compress(AUDIT.encode())], ids=["plain", "compressed"])
 def test_a_pipe_is_read_as_a_file_is(data: bytes, folder: Path) -> None:
     pipe = folder / "pipe"

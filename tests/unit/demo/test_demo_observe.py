@@ -206,7 +206,7 @@ def test_on_a_narrow_screen_what_was_asked_is_cut_and_the_reason_and_the_id_are_
 
 def test_between_the_lines_there_is_a_trace_once_others_have_told_their_spans() -> None:
     out, feed, ended = io.StringIO(), Feed(), Event()
-    thread = Thread(target=tell, args=(feed, Screen(out, colour=False), ended))
+    thread = Thread(target=tell, args=(feed, Screen(out, colour=False), ended), daemon=True)
     thread.start()
     feed.sink().spans([_decision("d1")])
     _until(lambda: out.getvalue().count("\n") == 2)

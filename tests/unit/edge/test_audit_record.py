@@ -377,6 +377,61 @@ def test_what_is_spliced_on_is_what_would_be_written_anew() -> None:
         assert list(map(orjson.loads, spliced[::order])) == list(map(orjson.loads, anew))
 
 
+ALIKE: Final = """
+originGroups:
+  web: {origins: ["https://shop.example"], trust: high}
+guards:
+  clerk: {anyRole: [clerk], provider: main}
+resourceGroups:
+  private: {match: [{hosts: [private.example]}], allow: [{origins: [web], methods: [GET], allowPrivateNetwork: true}]}
+  unnamed:
+    match: [{hosts: [unnamed.example, "{version}.unnamed.example"]}]
+    allow: [{origins: [web], methods: [GET]}]
+  linked:
+    match: [{hosts: [linked.example], paths: ["/{version}/**"]}, {hosts: ["{version}.linked.example"]}]
+    versions: {v1: {deprecated: 2026-01-01T00:00:00Z, successor: v2}, v2: {}}
+    allow: [{origins: [web], methods: [GET]}]
+  roles:
+    match: [{hosts: [roles.example]}]
+    guards: [clerk]
+    allow: [{origins: [web], methods: [GET], credentials: [bearer]}]
+"""
+ANNOUNCED: Final = {
+    "a preflight asks for a private network, or says that it does not": (
+        preflight("GET https://private.example/", WEB, access_control_request_private_network="false"),
+        preflight("GET https://private.example/", WEB, access_control_request_private_network="true"),
+    ),
+    "a version that no policy names is told, or there is none": (
+        ask("GET https://unnamed.example/", origin=WEB),
+        ask("GET https://v1.unnamed.example/", origin=WEB),
+    ),
+    "a version stands in the path, where a link may lead on, or in the host": (
+        ask("GET https://v1.linked.example/a", origin=WEB),
+        ask("GET https://linked.example/v1/a", origin=WEB),
+    ),
+    "roles are told, or are too many for that": tuple(
+        ask("GET https://roles.example/", origin=WEB, authorization=f"Bearer {name}") for name in ("few", "many")
+    ),
+}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("requests", ANNOUNCED.values(), ids=ANNOUNCED)
+def test_checks_that_share_words_set_the_same_headers(requests: tuple[Request, ...], order: int) -> None:
+    policy, cases = compiled(IDENTITY + ALIKE), Cases(_take_nothing)
+    recorder = Recorder(AuditOptions(writer=STDOUT))
+    roles = {"Bearer many": ["clerk", *(f"r{number:05}" for number in range(900))]}
+    seen = []
+    for request in (*requests[::order], *requests):
+        tokens = {"main": token(roles=roles.get(request.headers.get("authorization", ""), ["clerk"]))}
+        decision = decided(policy, request, tokens)
+        anew = line_of(Recorder(AuditOptions(writer=STDOUT)), observed(decision))
+        assert orjson.loads(line_of(recorder, observed(decision), None, cases)) == orjson.loads(anew)
+        assert orjson.loads(line_of(recorder, observed(decision))) == orjson.loads(anew)
+        seen.append(orjson.loads(anew)["injected"])
+    assert len(set(map(tuple, seen))) == 2
+
+
 def test_what_is_kept_of_a_policy_s_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "_MAX_TEXTS", 3)
     recorder = Recorder(AuditOptions(writer=STDOUT))
@@ -403,6 +458,23 @@ def test_a_claim_is_cut_as_every_other_text() -> None:
     request = ask("GET https://office.shop.example/", source="10.0.0.1")
     read = recorded(request, tokens={"main": token(sub="u" * 1000, roles=["clerk"])}, reveal=("claim:sub",))
     assert read["claims"] == {"sub": "u" * MAX_TEXT}
+
+
+DEEP: Final[Any] = orjson.loads(b"[" * 400 + b"]" * 400)
+UNWRITABLE: Final = {
+    "nested too deep": DEEP,
+    "nested too deep in an object": {"a": DEEP},
+    "a number of more than 64 bits": 2**70,
+    "half of a surrogate pair": ["\ud800"],
+    "half of a surrogate pair as a name": {"\ud800": 1},
+}
+
+
+@pytest.mark.parametrize("value", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_a_claim_that_cannot_be_written_does_not_keep_the_decision_from_its_record(value: object) -> None:
+    request = ask("GET https://office.shop.example/", source="10.0.0.1")
+    read = recorded(request, tokens={"main": token(sub=value, roles=["clerk"])}, reveal=("claim:sub",))
+    assert (read["outcome"], read["claims"]) == ("allow", {"sub": "?"})
 
 
 def test_a_policy_that_is_replaced_is_not_held_on_to() -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -362,6 +362,60 @@ def test_a_disk_that_is_full_tears_a_line_which_is_written_whole_once_there_is_r
     assert orjson.loads(first)["kind"] == "head"
 
 
+def test_behind_what_another_who_shares_the_file_could_not_end_a_line_begins_anew(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    writers = [writer_to(file, writer_id=name) for name in "ab"]
+    torn, whole = (each._lanes[0] for each in writers)  # noqa: SLF001 - their own steps, without their clock
+    for number, each in enumerate(writers):
+        append(each, number)
+    torn._flush()  # noqa: SLF001 - the same
+    whole._flush()  # noqa: SLF001 - the same
+    append(writers[0], 2)
+    with limited(file.stat().st_size + 40):
+        torn._flush()  # noqa: SLF001 - the same
+    assert not file.read_bytes().endswith(b"\n")
+    append(writers[1], 3)
+    for each in reversed(writers):
+        each.stop()
+    report = verified(file)
+    assert (report.breaches, report.torn, report.open_ends) == ((), (At(0, 5),), ())
+    read = [each for each in file.read_bytes().splitlines() if each.endswith(b"}")]
+    assert [orjson.loads(each).get("number") for each in read] == [None, 0, None, 1, 3, None, 2, None]
+
+
+class Raising(DescriptorSink):
+    """Raises what no sink says that it raises, once."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "the sink", "file")
+        self._is_sound = False
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Raise, the first time."""
+        self._is_sound, is_sound = True, self._is_sound
+        if not is_sound:
+            raise RuntimeError("injected")
+        super().write(lines)
+
+
+def test_whatever_a_sink_raises_its_lines_wait_and_are_written_when_it_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Raising(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT))
+    monkeypatch.setattr("cors_authz.edge.audit.writer.sink_of", lambda *_: sink)
+    writer = writer_to("x")
+    writer.start()
+    append(writer, 0)
+    until(lambda: sample(writer, "cors_authz_audit_records_total") == 1)
+    writer.stop()
+    assert (numbers(tmp_path / "log"), verified(tmp_path / "log").breaches, writer.lost) == ([0], (), 0)
+    assert said(caplog) == [
+        f"ERROR the audit trail cannot be written: the sink: injected; {MEANWHILE}",
+        "WARNING the audit trail is written again: the sink; 0 records were lost",
+    ]
+    assert caplog.records[0].exc_info
+
+
 def test_wherever_a_write_is_cut_off_each_line_is_written_once(tmp_path: Path) -> None:
     lines = [b"%d\n" % number for number in range(98, 104)]
     for room in range(len(b"".join(lines)) + 1):
@@ -607,7 +661,7 @@ def test_allows_are_dropped_from_three_quarters_on_and_refusals_once_there_is_no
     refusals = [number for number in taken if number >= QUEUE * 3 // 4]
     assert taken[: QUEUE * 3 // 4] == list(range(QUEUE * 3 // 4))
     assert all(number % 2 for number in refusals)
-    assert (len(taken), queue.lost) == (QUEUE, {Lost.FULL: 1000 - QUEUE, Lost.UNWRITABLE: 0})
+    assert (len(taken), queue.lost) == (QUEUE, {Lost.FULL: 1000 - QUEUE, Lost.UNWRITABLE: 0, Lost.DEFECT: 0})
     queue.written(len(taken))
     queue.put(line(1), is_expendable=True)
     assert queue.waiting == 1
@@ -665,6 +719,41 @@ def test_one_that_waited_in_vain_is_lost_and_the_next_does_not_wait_as_well() ->
     with pytest.raises(NotRecordedError):
         queue.put(line(0), is_expendable=False)
     assert time.monotonic() - began >= line_queue.BLOCK_SECONDS
+
+
+def test_who_waited_in_vain_waits_no_more_for_a_sink_that_took_nothing() -> None:
+    queue = queue_of(WhenFull.BLOCK)
+    for number in range(QUEUE + 1):
+        queue.put(line(number), is_expendable=True)
+    began = time.monotonic()
+    for _ in range(5):
+        queue.written(0)
+        queue.put(line(0), is_expendable=True)
+    assert time.monotonic() - began < line_queue.BLOCK_SECONDS
+    assert queue.lost[Lost.FULL] == 6
+
+
+def test_nobody_waits_for_a_sink_that_fails() -> None:
+    queue = queue_of(WhenFull.BLOCK)
+    for number in range(QUEUE):
+        queue.put(line(number), is_expendable=True)
+    queue.say_failing(failing=True)
+    began = time.monotonic()
+    queue.put(line(0), is_expendable=True)
+    assert time.monotonic() - began < line_queue.BLOCK_SECONDS / 2
+    assert queue.lost == {Lost.FULL: 0, Lost.UNWRITABLE: 1, Lost.DEFECT: 0}
+
+
+def test_several_targets_without_room_are_waited_for_together(tmp_path: Path) -> None:
+    targets = [tmp_path / f"{number}" for number in range(4)]
+    writer = writer_to(*targets, queue_lines=QUEUE, when_full=WhenFull.BLOCK)
+    append(writer, *range(QUEUE))
+    began = time.monotonic()
+    append(writer, QUEUE, QUEUE)
+    waited = time.monotonic() - began
+    assert line_queue.BLOCK_SECONDS <= waited < 2 * line_queue.BLOCK_SECONDS
+    writer.stop()
+    assert (writer.lost, *(numbers(each) for each in targets)) == (8, *[list(range(QUEUE))] * 4)
 
 
 def test_from_many_threads_each_line_is_written_once(tmp_path: Path) -> None:
@@ -755,6 +844,28 @@ def test_none_and_all_are_shares_too(share: float, kept: int, tmp_path: Path) ->
     assert sample(trail, "cors_authz_audit_records_total") == kept
 
 
+@pytest.mark.parametrize("required", [False, True])
+def test_a_decision_that_cannot_be_put_into_words_is_a_record_that_is_lost(
+    required: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("cors_authz.edge.audit.record.Recorder.line_of", lambda *_: 1 // 0)
+    targets = tuple(str(tmp_path / name) for name in "ab")
+    trail = AuditTrail(AuditOptions(writer=WriterOptions(targets=targets, required=required)), "w")
+    decision = decided(POLICY, ask("PUT https://api.example/", origin="https://shop.example"))
+    seen, case = Observation(decision, DECISION_ID, (0.0, 1.0)), Cases(lambda _features, _checks: None).of(decision)
+    for _ in range(3):
+        with pytest.raises(NotRecordedError) if required else nullcontext():
+            trail.append(seen, None, case)
+    assert sample(trail, "cors_authz_audit_lost_records_total", "defect") == 6
+    trail.stop()
+    why = "lacks what could not be put into words, which is a defect of ours: report this"
+    assert said(caplog) == [f"ERROR the audit trail loses records, 1 up to now: `{each}` {why}" for each in targets]
+    assert all(each.exc_info for each in caplog.records)
+
+
 # --- A collector ------------------------------------------------------------------------------------------------------
 
 
@@ -766,12 +877,14 @@ class Exporter:
 
         self._takes, self._results, self._calls = takes, LogRecordExportResult, 0
         self.records: list[Any] = []
+        self.sent: list[list[str]] = []
         self.collector = Collector("logs", Place("http://collector", "/", "", 1.0), keeps=True)
         self.raises_at = 0
 
     def export(self, batch: Sequence[Any]) -> Any:  # noqa: ANN401 - the SDK's
         """Take a batch, or refuse it."""
         self._calls += 1
+        self.sent.append([each.log_record.body for each in batch])
         if self._calls == self.raises_at:
             raise RuntimeError("injected")
         if not self._takes(self._calls):
@@ -846,6 +959,37 @@ def test_what_a_collector_refuses_is_sent_again_and_nothing_twice(
     failing = f"ERROR the audit trail cannot be written: {COLLECTOR}; {MEANWHILE}"
     again = "WARNING the audit trail is written again: the OTLP collector of logs; 0 records were lost"
     assert said(caplog) in ([failing, again], [failing, again] * 2)
+
+
+def test_what_a_collector_may_have_taken_is_sent_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = Exporter(lambda call: call > 3)
+    writer = otlp_writer(exporter, monkeypatch, head_lines=2)
+    [only] = writer._lanes  # noqa: SLF001 - its own steps, without its clock
+    for number in range(4):
+        writer.append(b'{"kind":"decision","time":1.5,"number":%d}\n' % number, is_expendable=False)
+        only.lost[Lost.FULL] = number
+        only._flush()  # noqa: SLF001 - the same
+    writer.stop()
+    first, *again = exporter.sent[:4]
+    assert (len(first), again) == (2, [first] * 3)
+    verifier = Verifier(["collector"], None)
+    verifier.read(0, [body.encode() for batch in exporter.sent[3:] for body in batch])
+    report = verifier.report()
+    assert (report.breaches, report.records, report.lost, report.open_ends) == ((), 4, 3, ())
+
+
+def test_what_a_collector_took_before_it_refused_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = Exporter(lambda call: call not in {2, 3})
+    writer = otlp_writer(exporter, monkeypatch)
+    [only] = writer._lanes  # noqa: SLF001 - its own steps, without its clock
+    for number in range(600):
+        writer.append(b'{"kind":"decision","time":1.5,"number":%d}\n' % number, is_expendable=False)
+    for _ in range(3):
+        only._flush()  # noqa: SLF001 - the same
+    writer.stop()
+    taken, refused, *again = exporter.sent
+    assert (len(taken), len(refused), again[:2]) == (512, 89, [refused, refused])
+    assert sample(writer, "cors_authz_audit_records_total") == 600
 
 
 def test_what_a_collector_refuses_is_counted_with_what_traces_and_metrics_could_not_send(

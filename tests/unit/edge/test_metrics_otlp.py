@@ -149,6 +149,14 @@ def test_a_pace_that_is_none_is_refused(text: str) -> None:
     assert str(refused.value) == f"OTEL_METRIC_EXPORT_INTERVAL: `{text}` is no time; write milliseconds, such as 60000"
 
 
+@pytest.mark.parametrize("name", ["OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT"])
+def test_a_pace_of_more_than_a_day_is_refused(name: str) -> None:
+    pace_of({name: "86400000"})
+    for text in ("86400001", "9" * 20, "9" * 21):
+        with pytest.raises(SettingsError, match=rf"^{name}: `{text}` is no time; write milliseconds up to 86400000, "):
+            pace_of({name: text})
+
+
 def test_metrics_stay_cumulative_whatever_is_preferred(caplog: pytest.LogCaptureFixture) -> None:
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     for preferred in ("", "Cumulative", "delta"):

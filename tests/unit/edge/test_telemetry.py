@@ -109,6 +109,10 @@ REFUSED: Final[dict[str, tuple[Mapping[str, str], str]]] = {
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_TIMEOUT": "0"},
         "OTEL_EXPORTER_OTLP_TIMEOUT: `0` is no time; write milliseconds, such as 10000",
     ),
+    "a time that no clock knows": (
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_TIMEOUT": "9" * 5000},
+        f"OTEL_EXPORTER_OTLP_TIMEOUT: `{'9' * 40}...` is no time; write milliseconds up to 86400000, such as 10000",
+    ),
     "no port, by gRPC": (
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"},
         "OTEL_EXPORTER_OTLP_ENDPOINT: `http://collector` names no port; write such as http://localhost:4317",
@@ -122,6 +126,14 @@ REFUSED: Final[dict[str, tuple[Mapping[str, str], str]]] = {
     "a header that the SDK would leave out": (
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": 'a="secret"'},
         NO_HEADER.format("TRACES_", 1),
+    ),
+    "a header whose name ends with a line, which the SDK would log": (
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "a\n=secret"},
+        NO_HEADER.format("", 1),
+    ),
+    "a header as HTTP writes it": (
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "api-key: secret"},
+        NO_HEADER.format("", 1),
     ),
     "a header that no call can carry": (
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "a=%0Asecret"},
@@ -338,7 +350,7 @@ def test_a_collector_that_takes_nothing_is_told_once_and_counted(
         f"the OTLP collector at http://127.0.0.1:{port}{path} ({protocol}) does not take traces, and decisions go on: "
     )
     assert cause in message
-    assert "retry" not in message
+    assert "Transient" not in message
     assert message.endswith(f"; {advice}")
 
 

@@ -49,7 +49,7 @@ def faults(report: Report) -> list[tuple[int, int, Fault]]:
 
 
 def test_what_is_whole_is_called_whole() -> None:
-    assert report_on(chained(7)) == Report((), 0, 7, 4, 0, 0, (), ("w",), (), (), (), ())
+    assert report_on(chained(7)) == Report((), 0, 7, 4, 0, 0, (), ("w",), (), (), (), (), (), ())
 
 
 def test_lines_are_written_as_the_contract_has_them() -> None:
@@ -97,6 +97,14 @@ def rehashed(at: int, number: int) -> Callable[[list[bytes]], list[bytes]]:
     return forge
 
 
+def behind(lines: list[bytes], count: int) -> list[bytes]:
+    """Give records that follow the last of these lines, as who knows the format would write them."""
+    last = read_chained(lines[-1].rstrip())
+    assert last is not None
+    chain = Chain(last.writer, None, 1000, seq=last.seq, hash=last.hash)
+    return list(chain.link(map(record, range(count)), Due(), 1.5))
+
+
 # Lines 1, 5, 9 and 11 are heads.
 CASES: Final = {
     "a line is removed": Case(without(2), [(3, Fault.REMOVED)]),
@@ -116,6 +124,11 @@ CASES: Final = {
     "a line stands there twice": Case(lambda each: [*each[:3], *each[2:]], [(4, Fault.DUPLICATED)]),
     "a line without a chain is put in": Case(with_line(3, record(1)), [(4, Fault.FOREIGN)]),
     "a line that is no JSON is put in": Case(with_line(3, b"\xff\x00garbage\n"), [(4, Fault.FOREIGN)]),
+    "a signature is put at a record": Case(
+        edited(2, b'"}', b'","key_id":"0123456789abcdef","signature":"' + b"0" * 128 + b'"}'),
+        [(3, Fault.FOREIGN), (4, Fault.REMOVED)],
+    ),
+    "lines are put behind the end": Case(lambda each: [*each, *behind(each, 2)], [(12, Fault.FOREIGN)]),
     "an empty line is put in": Case(with_line(3, b"\n"), []),
     "another writer's lines stand between": Case(
         lambda each: [line for pair in zip(each, chained(7, writer="v"), strict=True) for line in pair], []
@@ -224,7 +237,7 @@ def test_an_end_that_is_cut_off_is_told() -> None:
     assert report_on(chained(8)).open_ends == ()
 
 
-TORN: Final = ['{"kind":"decision","numb', '{"k', '{"kind":"head","time":1', "{"]
+TORN: Final = ['{"kind":"decision","numb', '{"k', '{"kind":"head","time":1', "{", "\0" * 500, '{"ki' + "\0" * 500]
 
 
 @pytest.mark.parametrize("torn", TORN)
@@ -274,7 +287,9 @@ def test_a_loss_that_is_made_smaller_or_taken_out_is_found() -> None:
 
 
 def test_signed_heads_are_proof_with_the_key() -> None:
-    assert report_on(chained(7, signer=SIGNER), keys=KEYS) == Report((), 0, 7, 4, 4, 0, (), ("w",), (), (), (), ())
+    assert report_on(chained(7, signer=SIGNER), keys=KEYS) == Report(
+        (), 0, 7, 4, 4, 0, (), ("w",), (), (), (), (), (), ()
+    )
 
 
 def test_without_the_key_signatures_are_not_looked_at() -> None:
@@ -287,7 +302,36 @@ def test_of_heads_that_were_put_in_none_counts_as_signed() -> None:
     assert last is not None
     forged = Chain("w", None, 1000, seq=last.seq, hash=last.hash)
     report = report_on([*lines, *forged.link([record(8)], END, 1.5)], keys=KEYS)
-    assert (report.heads, report.signed, report.breach_count) == (5, 4, 1)
+    assert (report.heads, report.signed, report.breach_count) == (5, 4, 2)
+
+
+def test_where_a_key_is_given_a_writer_begins_with_a_head() -> None:
+    lines = chained(7, signer=SIGNER)
+    cut = [lines[5].replace(b'"number":3', b'"number":8'), *lines[6:]]
+    for forged in (cut, chained(2, due=Due())):
+        assert [(breach.at, breach.fault, breach.text) for breach in report_on(forged, keys=KEYS).breaches] == [
+            (At(0, 1), Fault.FORGED, "this line is the first of its writer here, and no signed head proves it")
+        ]
+    assert report_on(lines[4:], keys=KEYS).breaches == ()
+    assert report_on(lines[6:], lines[:6], keys=KEYS).breaches == ()
+
+
+def test_a_first_line_that_nothing_proves_is_told_where_no_key_is_given() -> None:
+    lines = chained(7)
+    assert report_on(lines[5:]).unproven == (At(0, 1),)
+    assert [report_on(each).unproven for each in (lines, lines[4:])] == [(), ()]
+    assert report_on(chained(7, signer=SIGNER)[5:], keys=KEYS).unproven == ()
+
+
+def test_what_follows_the_end_in_another_file_is_told() -> None:
+    lines = chained(2, signer=SIGNER)
+    assert faults(report_on(lines, behind(lines, 1), keys=KEYS)) == [(1, 1, Fault.FOREIGN)]
+
+
+def test_where_a_key_is_given_no_lines_at_all_are_no_proof() -> None:
+    for report in (report_on([], [], keys=KEYS), report_on([b"{\n"], keys=KEYS)):
+        assert faults(report) == [(0, 1, Fault.REMOVED)]
+    assert report_on([], chained(1, signer=SIGNER), keys=KEYS).breaches == ()
 
 
 FORGED: Final = {
@@ -349,8 +393,9 @@ def test_any_byte_that_is_changed_is_found(data: st.DataObject) -> None:
     assert report.breach_count > 0 or report.torn or report.open_ends
 
 
-def test_an_empty_file_is_whole() -> None:
-    assert report_on([], []) == Report((), 0, 0, 0, 0, 0, (), (), (), (), (), ())
+def test_an_empty_file_is_whole_and_told() -> None:
+    assert report_on([], []) == Report((), 0, 0, 0, 0, 0, (), (), (), (), (0, 1), (), (), ())
+    assert report_on(chained(1), [b"garbage\n"]).empty == (1,)
 
 
 def test_breaches_are_listed_up_to_a_bound_and_all_are_counted() -> None:
