@@ -108,7 +108,7 @@ def test_the_commands_that_it_names_read_what_it_tells(running: Callable[..., su
     assert "evil.localhost" in runs[0].stdout
     assert "same_origin" in runs[1].stdout
     assert "".join((*lines, rest)).count("The latest trace") > 0
-    assert re.search(r"^Ended\. Decisions: [0-9]+ \(.*deny [0-9]+", rest, re.MULTILINE), rest
+    assert re.search(r"^Ended\. Decisions: [0-9]+ \(allow [0-9]+", rest, re.MULTILINE), rest
 
 
 def _until_decision(process: subprocess.Popen[str]) -> list[str]:

@@ -156,7 +156,7 @@ class Lane:
         """Keep the lines that were not written, and the chain as it stands behind those that were."""
         if error.may_be_taken:
             # What is sent again must be what was sent: of two lines with one number, one would look like a forgery.
-            self._pending, self._again = [], attempt._replace(taken=attempt.taken + error.whole)
+            self._again = attempt._replace(taken=attempt.taken + error.whole)
             return
         lines, due, now, _ = attempt
         chain = copy(self._chain)
