@@ -721,26 +721,29 @@ def test_one_that_waited_in_vain_is_lost_and_the_next_does_not_wait_as_well() ->
     assert time.monotonic() - began >= line_queue.BLOCK_SECONDS
 
 
-def test_who_waited_in_vain_waits_no_more_for_a_sink_that_took_nothing() -> None:
+def test_who_waited_in_vain_waits_no_more_for_a_sink_that_took_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = queue_of(WhenFull.BLOCK)
     for number in range(QUEUE + 1):
         queue.put(line(number), is_expendable=True)
+    # So long that a busy machine's pauses are none.
+    monkeypatch.setattr(line_queue, "BLOCK_SECONDS", 5)
     began = time.monotonic()
     for _ in range(5):
         queue.written(0)
         queue.put(line(0), is_expendable=True)
-    assert time.monotonic() - began < line_queue.BLOCK_SECONDS
+    assert time.monotonic() - began < 5
     assert queue.lost[Lost.FULL] == 6
 
 
-def test_nobody_waits_for_a_sink_that_fails() -> None:
+def test_nobody_waits_for_a_sink_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_queue, "BLOCK_SECONDS", 5)
     queue = queue_of(WhenFull.BLOCK)
     for number in range(QUEUE):
         queue.put(line(number), is_expendable=True)
     queue.say_failing(failing=True)
     began = time.monotonic()
     queue.put(line(0), is_expendable=True)
-    assert time.monotonic() - began < line_queue.BLOCK_SECONDS / 2
+    assert time.monotonic() - began < 5
     assert queue.lost == {Lost.FULL: 0, Lost.UNWRITABLE: 1, Lost.DEFECT: 0}
 
 
@@ -751,7 +754,7 @@ def test_several_targets_without_room_are_waited_for_together(tmp_path: Path) ->
     began = time.monotonic()
     append(writer, QUEUE, QUEUE)
     waited = time.monotonic() - began
-    assert line_queue.BLOCK_SECONDS <= waited < 2 * line_queue.BLOCK_SECONDS
+    assert line_queue.BLOCK_SECONDS <= waited < 3 * line_queue.BLOCK_SECONDS
     writer.stop()
     assert (writer.lost, *(numbers(each) for each in targets)) == (8, *[list(range(QUEUE))] * 4)
 
