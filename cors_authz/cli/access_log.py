@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cors_authz.cli.policy_option import environment_option, refuse
+from cors_authz.cli.policy_option import environment_option
+from cors_authz.cli.service_options import errors_told, log_options, tls_options
 from cors_authz.edge.access_log.options import MAX_STREAMS, AccessLogOptions, StreamBounds
 from cors_authz.edge.audit.options import WriterOptions
 from cors_authz.edge.ending import end_at_once
-from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.logs import log_to_stderr
 from cors_authz.edge.metrics.options import MetricsOptions
-from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.settings import tls_of
 from cors_authz.edge.settings_error import SettingsError
-from cors_authz.edge.transport.interface import TransportError
-from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
 
 _OFF = "off"
-_pem = click.Path(path_type=Path)
 
 
 @click.command("access-log")
@@ -54,7 +49,7 @@ _pem = click.Path(path_type=Path)
 )
 @click.option(
     "--lines-key",
-    type=_pem,
+    type=click.Path(path_type=Path),
     envvar="CORS_AUTHZ_ACCESS_LOG_LINES_KEY",
     show_envvar=True,
     help="The private key (Ed25519, PEM) that signs the chain of lines.",
@@ -86,21 +81,7 @@ _pem = click.Path(path_type=Path)
     show_envvar=True,
     help="How many streams may be open; each worker of an Envoy opens one.",
 )
-@click.option(
-    "--tls-cert",
-    type=_pem,
-    envvar="CORS_AUTHZ_TLS_CERT",
-    show_envvar=True,
-    help="The certificate chain to listen with (PEM); a rotated file is picked up.",
-)
-@click.option("--tls-key", type=_pem, envvar="CORS_AUTHZ_TLS_KEY", show_envvar=True, help="Its private key (PEM).")
-@click.option(
-    "--tls-client-ca",
-    type=_pem,
-    envvar="CORS_AUTHZ_TLS_CLIENT_CA",
-    show_envvar=True,
-    help="Who signs the certificates of Envoys (PEM); then every one must show its own.",
-)
+@tls_options
 @click.option(
     "--grace-seconds",
     type=click.FloatRange(0, 300),
@@ -110,22 +91,7 @@ _pem = click.Path(path_type=Path)
     show_envvar=True,
     help="How long to take what Envoys still send at the end; they send once a second.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    envvar="CORS_AUTHZ_LOG_LEVEL",
-    show_envvar=True,
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    envvar="CORS_AUTHZ_LOG_FORMAT",
-    show_envvar=True,
-)
+@log_options
 def access_log(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     """Take Envoy's access log until SIGTERM, and tell where a client got other CORS headers than were decided.
 
@@ -137,16 +103,8 @@ def access_log(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     # Here, as gRPC takes its time.
     from cors_authz.edge.access_log.run import listen
 
-    try:
-        with ExitStack() as before_errors_are_told:
-            before_errors_are_told.callback(log.flush)
-            listen(_options(how))
-    except (SettingsError, PolicyFilesError, UnknownEnvironmentError) as error:
-        raise click.UsageError(str(error)) from error
-    except PolicyError as error:
-        refuse(error)
-    except (GenerationError, TransportError) as error:
-        raise click.ClickException(str(error)) from error
+    with errors_told(log):
+        listen(_options(how))
 
 
 def _options(how: dict[str, Any]) -> AccessLogOptions:

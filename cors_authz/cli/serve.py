@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import click
 
-from cors_authz.cli.policy_option import environment_option, policy_option, refuse
+from cors_authz.cli.policy_option import environment_option, policy_option
+from cors_authz.cli.service_options import errors_told, log_options, tls_options
 from cors_authz.cli.watch_options import watch_options, watched
 from cors_authz.edge.cores import usable_cores
-from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.logs import log_to_stderr
-from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.run import run
 from cors_authz.edge.settings import MAX_WORKERS, Settings, tls_of
-from cors_authz.edge.settings_error import SettingsError
-from cors_authz.edge.transport.interface import Bounds, TransportChoice, TransportError, TransportOptions
-from cors_authz.edge.workers.supervisor import WorkersError
-from cors_authz.policy.finding import PolicyError, UnknownEnvironmentError
-
-_pem = click.Path(path_type=Path)
+from cors_authz.edge.transport.interface import Bounds, TransportChoice, TransportOptions
 
 
 class _Workers(click.ParamType[int]):
@@ -72,21 +64,7 @@ class _Workers(click.ParamType[int]):
     show_envvar=True,
     help="How many calls may be under way in a worker; more are answered RESOURCE_EXHAUSTED at once.",
 )
-@click.option(
-    "--tls-cert",
-    type=_pem,
-    envvar="CORS_AUTHZ_TLS_CERT",
-    show_envvar=True,
-    help="The certificate chain to serve with (PEM); a rotated file is picked up.",
-)
-@click.option("--tls-key", type=_pem, envvar="CORS_AUTHZ_TLS_KEY", show_envvar=True, help="Its private key (PEM).")
-@click.option(
-    "--tls-client-ca",
-    type=_pem,
-    envvar="CORS_AUTHZ_TLS_CLIENT_CA",
-    show_envvar=True,
-    help="Who signs the certificates of callers (PEM); then every caller must show one.",
-)
+@tls_options
 @click.option(
     "--grpc-experiments",
     envvar="CORS_AUTHZ_GRPC_EXPERIMENTS",
@@ -112,35 +90,12 @@ class _Workers(click.ParamType[int]):
     show_envvar=True,
     help="How long checks that are under way may take then.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    envvar="CORS_AUTHZ_LOG_LEVEL",
-    show_envvar=True,
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    envvar="CORS_AUTHZ_LOG_FORMAT",
-    show_envvar=True,
-)
+@log_options
 def serve(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     """Answer Envoy's checks until SIGTERM, by the policy at --policy, which is watched and swapped when it changes."""
     log = log_to_stderr(how["log_level"], how["log_format"])
-    try:
-        with ExitStack() as before_errors_are_told:
-            before_errors_are_told.callback(log.flush)
-            run(_settings(how))
-    except (SettingsError, PolicyFilesError, UnknownEnvironmentError) as error:
-        raise click.UsageError(str(error)) from error
-    except PolicyError as error:
-        refuse(error)
-    except (GenerationError, TransportError, WorkersError) as error:
-        raise click.ClickException(str(error)) from error
+    with errors_told(log):
+        run(_settings(how))
 
 
 def _settings(how: dict[str, Any]) -> Settings:

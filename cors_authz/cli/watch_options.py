@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from cors_authz.cli.service_options import with_options
 from cors_authz.edge.audit.options import AuditOptions, WhenFull, WriterOptions
 from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.settings_error import SettingsError
@@ -132,7 +132,7 @@ _OPTIONS: Final = (
 
 def watch_options(command: F) -> F:
     """Add the options to a command, in their order; `watched` reads them."""
-    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
+    return with_options(_OPTIONS, command)
 
 
 def watched(how: dict[str, Any]) -> tuple[AuditOptions | None, MetricsOptions | None]:

@@ -54,7 +54,7 @@ class Observation(NamedTuple):
         return self.laps[-1] - self.laps[0]
 
 
-Observe: TypeAlias = Callable[[Observation], None]
+Observe: TypeAlias = Callable[[Observation], object]
 """Is told each check once its answer is made; may raise `NotRecordedError`."""
 
 

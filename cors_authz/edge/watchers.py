@@ -54,13 +54,16 @@ class Watchers:
         self._counters, self._ledger = Counters(), Ledger(now_seconds)
         self._cases = Cases(self._counters.take)
         self._observer = Observer(self._told(), 1 if settings.audit and settings.audit.writer.makes_wait else AT_ONCE)
+        self._is_told = self._is_counted or self._audit is not None
         self._running: list[Running] = [part for part in (self._audit, self._tracing) if part is not None]
 
     def watch(self) -> Watch:
         """Give what the service tells its checks."""
-        if not (self._is_counted or self._tracing or self._audit):
-            return Watch()
-        return Watch(self._tracing.parent_of if self._tracing else no_parent, self._observer.observe)
+        if self._is_told:
+            return Watch(self._tracing.parent_of if self._tracing else no_parent, self._observer.observe)
+        if self._tracing:
+            return Watch(self._tracing.parent_of, self._tracing.span_of)
+        return Watch()
 
     def let_go(self) -> None:
         """Keep nothing of checks that are over, nor of the policy that they were decided by."""
@@ -89,7 +92,8 @@ class Watchers:
 
     def start(self) -> None:
         """Begin; once only."""
-        self._observer.start()
+        if self._is_told:
+            self._observer.start()
         for part in self._running:
             part.start()
 

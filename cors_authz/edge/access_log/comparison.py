@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from threading import Thread
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from cors_authz.edge.access_log.figures import Fate, Figures
 from cors_authz.edge.access_log.governed import Resource
 from cors_authz.edge.access_log.inbox import Inbox
 from cors_authz.edge.access_log.line import Compared, line_of, verdicts_of
+from cors_authz.edge.audit.writer import Append
 from cors_authz.edge.client_text import carried
 from cors_authz.envoy.access_log import Entry, decode
 from cors_authz.pdp.decision import Outcome
@@ -25,13 +26,6 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 
 ResourceOf: TypeAlias = Callable[[Entry], Resource | None]
-
-
-class Append(Protocol):
-    """Takes a line."""
-
-    def __call__(self, line: bytes, *, is_expendable: bool) -> None:
-        """Take it; what is expendable is dropped first where there is no room."""
 
 
 class Comparison:

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 import orjson
 
 from cors_authz.edge.access_log.governed import Resource
+from cors_authz.edge.client_text import carried
 from cors_authz.envoy.access_log import Entry
 from cors_authz.envoy.bootstrap import LOGGED_RESPONSE_HEADERS
 from cors_authz.review.delivery import Decided, Finding, Verdict
 
-_MAX_TEXT: Final = 256
 _IN_SHADOW: Final = {verdict: f"would_{verdict.value}" for verdict in Verdict} | {Verdict.AGREES: "would_agree"}
 _APPLIED: Final = {verdict: verdict.value for verdict in Verdict}
 # As the dynamic metadata of a decision names them. A sender may log other headers, and any number of them.
@@ -50,14 +50,14 @@ def line_of(compared: Compared, share: float) -> bytes:
         "kind": "delivery",
         **_of_entry(compared.entry),
         # Of the policy: a request's own path may hold names and tokens.
-        "path": _cut(compared.resource.path),
-        "group": _cut(compared.resource.group),
+        "path": carried(compared.resource.path),
+        "group": carried(compared.resource.group),
         "verdicts": verdicts,
         "manners": {verdict: manner for verdict, manner in manners if manner},
         "share": share if share < 1 else None,
     }
     if compared.decided is not None:
-        told["decision_id"] = _cut(compared.decided.decision_id)
+        told["decision_id"] = carried(compared.decided.decision_id)
         told["shadow"] = compared.decided.shadow
         told["decided"] = _decided(compared.decided)
     record = {name: value for name, value in told.items() if value}
@@ -67,14 +67,14 @@ def line_of(compared: Compared, share: float) -> bytes:
 def _of_entry(entry: Entry) -> Mapping[str, object]:
     return {
         "time": entry.time,
-        "request_id": _cut(entry.request_id),
+        "request_id": carried(entry.request_id),
         "status": entry.status,
         "flags": ",".join(entry.flags),
-        "details": _cut(entry.details),
+        "details": carried(entry.details),
         "duration_us": entry.duration_us,
         "method": entry.method,
-        "host": _cut(entry.host),
-        "origin": _cut(entry.origin),
+        "host": carried(entry.host),
+        "origin": carried(entry.origin),
         "delivered": _delivered(entry.headers),
     }
 
@@ -89,8 +89,4 @@ def _delivered(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _cut_all(texts: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: _cut(text) for name, text in texts.items() if text}
-
-
-def _cut(text: str) -> str:
-    return text[:_MAX_TEXT]
+    return {name: carried(text) for name, text in texts.items() if text}

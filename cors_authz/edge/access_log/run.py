@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 
-from cors_authz.edge.access_log.comparison import Append, Comparison
+from cors_authz.edge.access_log.comparison import Comparison
 from cors_authz.edge.access_log.figures import Figures
 from cors_authz.edge.access_log.governed import GovernedRoutes, every_route
 from cors_authz.edge.access_log.inbox import Inbox
 from cors_authz.edge.access_log.listener import Listener
 from cors_authz.edge.access_log.options import AccessLogOptions
-from cors_authz.edge.audit.writer import AuditWriter
+from cors_authz.edge.audit.writer import Append, AuditWriter
 from cors_authz.edge.clock import monotonic_seconds, new_decision_id
 from cors_authz.edge.ending import ended_by_signal, wait_for
 from cors_authz.edge.generations import Generations

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+from cors_authz.edge.client_text import carried
 from cors_authz.edge.observation import Observation, Parent, SpanIds
 from cors_authz.pdp.decision import Decision, Outcome
 from cors_authz.pdp.facts import Facts
@@ -67,7 +68,6 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
 }
 """Every attribute, and what it says. One that would be empty is absent."""
 
-_MAX_TEXT: Final = 256
 _NANOSECONDS: Final = 1_000_000_000
 _OTHER: Final = "_OTHER"
 _METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
@@ -144,4 +144,4 @@ def _of_facts(facts: Facts) -> Iterator[tuple[str, str]]:
         (API_VERSION, facts.version),
     ):
         if text:
-            yield name, text[:_MAX_TEXT]
+            yield name, carried(text)
