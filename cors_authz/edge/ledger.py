@@ -8,7 +8,6 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from cors_authz.edge.cases import Case
 from cors_authz.edge.client_text import carried
 from cors_authz.edge.metrics.catalogue import NEW_ORIGINS, ORIGINS_FOLDED, TENANT_CHECKS
 from cors_authz.edge.metrics.sample import Sample
@@ -80,24 +79,21 @@ class Ledger:
         self._new = 0
         self._folded = 0
 
-    def note(self, decision: Decision, case: Case) -> None:
-        """Count a check, if it came from a foreign origin. Never raises.
-
-        Args:
-            decision: what was decided.
-            case: the case of the check.
-        """
-        facts, about = decision.facts, case.features
+    def note(self, decision: Decision) -> None:
+        """Count a check, if it came from a foreign origin. Never raises."""
+        outcome, _, _, facts, _, _, _, now = decision
         if facts is None or not facts.origin or facts.kind is _SAME_ORIGIN:
             return
-        key = (facts.tenants, about.group, facts.origin, about.origin_group)
-        entry = self._entries.get(key) or self._enter(key, facts, decision.now)
-        column = _COLUMN_OF[about.outcome]
+        group = facts.group
+        key = (facts.tenants, group.name if group else "", facts.origin, facts.origin_group)
+        entry = self._entries.get(key) or self._enter(key, facts, now)
+        column = _COLUMN_OF[outcome]
         entry.counts[column] += 1
         entry.of_tenant[column] += 1
-        entry.last = decision.now
-        if about.method not in entry.methods:
-            entry.methods |= {about.method if about.method in METHODS else OTHER}
+        entry.last = now
+        method = facts.method or ""
+        if method not in entry.methods:
+            entry.methods |= {method if method in METHODS else OTHER}
 
     def samples(self) -> Iterator[Sample]:
         """Read how many origins were new, how many checks found no room, and the checks of tenants; a `Source`."""

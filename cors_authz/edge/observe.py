@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from typing import Final, NamedTuple, TypeAlias
 
-from cors_authz.edge.cases import Case
 from cors_authz.edge.observation import NotRecordedError, Observation, SpanIds
 from cors_authz.pdp.decide import refuse_unread
 from cors_authz.pdp.decision import Decision, Reason
@@ -23,14 +22,12 @@ AT_ONCE: Final = 32
 TELL_SECONDS: Final = 0.02
 """How long a check waits at most for others to be told with it."""
 
-CaseOf: TypeAlias = Callable[[Decision], Case]
-"""Gives the case of a check, which is counted there."""
 SpanOf: TypeAlias = Callable[[Observation], SpanIds | None]
 """Makes the span of a check; None where it is not sampled."""
-Append: TypeAlias = Callable[[Observation, SpanIds | None, Case], None]
+Append: TypeAlias = Callable[[Observation, SpanIds | None], None]
 """Records a check; may raise NotRecordedError."""
-Note: TypeAlias = Callable[[Decision, Case], None]
-"""Notes whose origin it was."""
+Count: TypeAlias = Callable[[Decision], None]
+"""Counts what was decided, or whose origin it was."""
 Measure: TypeAlias = Callable[[Sequence[float], SpanIds | None, float], None]
 """Measures how long a check took, by its laps, in a span, at a time."""
 
@@ -41,11 +38,10 @@ _Seen: TypeAlias = tuple[Observation, SpanIds | None]
 class Told(NamedTuple):
     """Who is told; None is nobody."""
 
-    case_of: CaseOf
     span_of: SpanOf | None = None
     append: Append | None = None
     measure: Measure | None = None
-    note: Note | None = None
+    counts: tuple[Count, ...] = ()
 
 
 class Observer:
@@ -105,25 +101,24 @@ class Observer:
         try:
             self._tell([(seen, span)])
         except NotRecordedError:
-            now = seen.decision.now
-            self._told.case_of(refuse_unread(Reason.AUDIT_UNAVAILABLE, now)).count += 1
+            self._count([refuse_unread(Reason.AUDIT_UNAVAILABLE, seen.decision.now)])
             raise
 
     def _tell(self, seen: Sequence[_Seen]) -> None:
-        case_of, _, append, measure, note = self._told
-        cases = [case_of(each.decision) for each, _ in seen]
+        _, append, measure, _ = self._told
         # One after the other: whoever is told stays in the caches until all of them are told. First whoever must be.
         if append:
-            for (each, span), case in zip(seen, cases, strict=True):
-                append(each, span, case)
-        for case in cases:
-            case.count += 1
+            for each, span in seen:
+                append(each, span)
         if measure:
             for each, span in seen:
                 measure(each.laps, span, each.decision.now)
-        if note:
-            for (each, _), case in zip(seen, cases, strict=True):
-                note(each.decision, case)
+        self._count([each.decision for each, _ in seen])
+
+    def _count(self, decisions: Sequence[Decision]) -> None:
+        for count in self._told.counts:
+            for decision in decisions:
+                count(decision)
 
     def _run(self) -> None:
         while not self._ended.wait(TELL_SECONDS):

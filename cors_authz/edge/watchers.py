@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from cors_authz.edge.audit.trail import AuditTrail
-from cors_authz.edge.cases import Cases
 from cors_authz.edge.clock import new_decision_id, now_seconds
 from cors_authz.edge.ledger import Ledger
 from cors_authz.edge.metrics.counters import Counters
@@ -52,7 +51,6 @@ class Watchers:
         self._tracing = Tracing.from_environment(os.environ, worker, new_decision_id)
         self._audit = AuditTrail(settings.audit, new_decision_id(), worker) if settings.audit else None
         self._counters, self._ledger = Counters(), Ledger(now_seconds)
-        self._cases = Cases(self._counters.take)
         self._observer = Observer(self._told(), 1 if settings.audit and settings.audit.writer.makes_wait else AT_ONCE)
         self._is_told = self._is_counted or self._audit is not None
         self._running: list[Running] = [part for part in (self._audit, self._tracing) if part is not None]
@@ -106,17 +104,15 @@ class Watchers:
 
     def _told(self) -> Told:
         return Told(
-            self._cases.of,
             self._tracing.span_of if self._tracing else None,
             self._audit.append if self._audit else None,
             self._counters.measure if self._is_counted else None,
-            self._ledger.note if self._is_counted else None,
+            (self._counters.count, self._ledger.note) if self._is_counted else (),
         )
 
     def _told_first(self, read: Callable[[], T]) -> Callable[[], T]:
         def read_all() -> T:
             self._observer.tell()
-            self._cases.settle()
             return read()
 
         return read_all

@@ -73,6 +73,12 @@ class Facts(NamedTuple):
         return self.tenants[0] if self.tenants else ""
 
     @property
+    def origin_group(self) -> str:
+        """The origin group by which the resource group lists the origin, empty where it does not."""
+        listed = self.standing or self.listed
+        return listed.membership.group if listed else ""
+
+    @property
     def credentials(self) -> frozenset[Credential]:
         """The kinds of credential that travel on with the request; the others count as not sent."""
         if self.standing is not None:

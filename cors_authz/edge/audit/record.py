@@ -1,7 +1,7 @@
 """A decision as one line of JSON: `DecisionRecord` of proto/cors_authz/v1/decision.proto.
 
-What follows from the policy alone is written once for all requests that meet the same rule with the same end, and what
-all checks of a case share once for them. Only the rest is written each time.
+What follows from the policy is written once, in two texts: what became of a request is alike for all groups and rules
+that look alike, and who decided it for all requests that they decide. Only the rest is written each time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from weakref import ref
 import orjson
 
 from cors_authz.edge.audit.options import AuditOptions
-from cors_authz.edge.cases import Case, Shared, announcements
 from cors_authz.edge.client_text import MAX_TEXT
 from cors_authz.edge.observation import Observation, SpanIds
 from cors_authz.fetch.request import Kind
@@ -23,7 +22,7 @@ from cors_authz.pdp.decision import Decision, Outcome
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.response import DECISION_ID, are_told, whole
 from cors_authz.pdp.verdicts import judge_guards
-from cors_authz.policy.compiled import CompiledPolicy
+from cors_authz.policy.compiled import CompiledPolicy, Guard, ResourceGroup, Rule
 
 MAX_ROLES: Final = 32
 
@@ -43,14 +42,19 @@ RECORDED_OF_PREFLIGHTS: Final = (
 
 EXPENDABLE: Final = frozenset({Outcome.ALLOW, Outcome.PREFLIGHT_ALLOW})
 
-_MAX_TEXTS: Final = 16_384
+_MAX_TEXTS: Final = 65_536
 _MICROSECONDS: Final = 1e6
 _KIND: Final = "decision"
 _QUERY: Final = ("query",)
 _UNWRITTEN: Final = "?"
+_LINE_END: Final = b"}\n"
+
+# Bound here since, on Python 3.11, a member costs more to look up than a header.
+_PREFLIGHT: Final = Kind.PREFLIGHT
+_ALLOW: Final = Outcome.ALLOW
 
 _Key: TypeAlias = tuple[object, ...]
-"""All that the constant part of a record follows from; nothing of it is what a client may write as it likes."""
+"""All that a text follows from; nothing of it is what a client may write as it likes."""
 
 
 class _Known(NamedTuple):
@@ -60,9 +64,18 @@ class _Known(NamedTuple):
     """
 
     policy: Callable[[], CompiledPolicy | None]
-    texts: dict[_Key, bytes]
+    ends: dict[_Key, bytes]
+    deciders: dict[_Key, bytes]
     revealed: tuple[str, ...]
+    of_refusals: tuple[str, ...]
+    of_preflights: tuple[str, ...]
     masked: tuple[str, ...]
+
+    def names(self, outcome: Outcome, facts: Facts) -> tuple[str, ...]:
+        """Name the headers that a record has."""
+        if facts.kind is _PREFLIGHT:
+            return self.of_preflights
+        return self.revealed if outcome is _ALLOW else self.of_refusals
 
 
 class Recorder:
@@ -78,69 +91,47 @@ class Recorder:
         self._share = options.sample_allow
         self._known = self._know(None)
 
-    def line_of(self, observation: Observation, span: SpanIds | None, case: Case) -> bytes:
+    def line_of(self, observation: Observation, span: SpanIds | None) -> bytes:
         """Write a decision as one line of JSON. What a client sent is cut to 256 characters.
 
         Args:
             observation: the check.
             span: its span, None where it has none.
-            case: the case that it is of; what the records of a case share is written once.
         """
         decision, decision_id, laps, _, tokens = observation
-        _, _, _, facts, _, roles, _, now = decision
-        names, text = case.shared or self._settle(decision, case)
+        outcome, _, _, facts, _, roles, _, now = decision
         latency_us = int((laps[-1] - laps[0]) * _MICROSECONDS)
         record: dict[str, object] = {"time": now, "decision_id": decision_id, "latency_us": latency_us}
+        known = self._known
         if facts is not None:
-            _add_request(record, facts, names)
+            if known.policy() is not facts.policy:
+                known = self._known = self._know(facts.policy)
+            _add_request(record, facts, known.names(outcome, facts))
         if roles:
-            record["roles"], are_told = _cut(roles)
-            if not are_told:
-                text = self._share_of(decision).text
+            record["roles"] = _cut(roles)
         if span is not None:
             record["trace_id"], record["span_id"] = span
         if self._claims and tokens:
             self._add_claims(record, observation)
-        try:
-            return orjson.dumps(record)[:-1] + text
-        except TypeError:
-            return _dumped(record) + text
-
-    def _settle(self, decision: Decision, case: Case) -> Shared:
-        shared = self._share_of(decision)
-        # Roles that no service is told make a text of their own: few have so many.
-        if not decision.roles or are_told(decision.roles):
-            case.shared = shared
-        return shared
-
-    def _share_of(self, decision: Decision) -> Shared:
-        facts = decision.facts
-        if facts is None:
-            return Shared((), _spliced({"kind": _KIND, **_of_policy(decision, (), self._share)}))
-        known = self._known
-        if known.policy() is not facts.policy:
-            known = self._known = self._know(facts.policy)
-        headers = known.revealed
-        if facts.kind is Kind.PREFLIGHT:
-            headers = (*RECORDED_OF_REFUSALS, *RECORDED_OF_PREFLIGHTS, *headers)
-        elif decision.outcome is not Outcome.ALLOW:
-            headers = (*RECORDED_OF_REFUSALS, *headers)
-        return Shared(headers, b"," + _dumped(_of_client(facts))[1:] + self._text_of_policy(known, decision))
+        return b"".join((_dumped(record), self._end(known, decision), _decider(known, decision)))
 
     def _know(self, policy: CompiledPolicy | None) -> _Known:
         tokens = {provider.header for provider in policy.providers.values()} if policy else set()
         revealed = tuple(name for name in self._revealed if name not in tokens)
-        masked = tuple(f"header:{name}" for name in self._revealed if name in tokens)
-        return _Known(ref(policy) if policy else _no_policy, {}, revealed, masked)
+        return _Known(
+            ref(policy) if policy else _no_policy,
+            {},
+            {},
+            revealed,
+            (*RECORDED_OF_REFUSALS, *revealed),
+            (*RECORDED_OF_REFUSALS, *RECORDED_OF_PREFLIGHTS, *revealed),
+            tuple(f"header:{name}" for name in self._revealed if name in tokens),
+        )
 
-    def _text_of_policy(self, known: _Known, decision: Decision) -> bytes:
-        key = _key_of(decision)
-        text = known.texts.get(key)
-        if text is None:
-            if len(known.texts) >= _MAX_TEXTS:
-                known.texts.clear()
-            text = known.texts[key] = _spliced(_of_policy(decision, known.masked, self._share))
-        return text
+    def _end(self, known: _Known, decision: Decision) -> bytes:
+        """Write what became of a request."""
+        key = _key_of_end(decision)
+        return known.ends.get(key) or _remember(known.ends, key, _written(_of_end(decision, known.masked, self._share)))
 
     def _add_claims(self, record: dict[str, object], observation: Observation) -> None:
         claims = dict(_revealed_claims(self._claims, observation))
@@ -149,8 +140,14 @@ class Recorder:
 
 
 def _add_request(record: dict[str, object], facts: Facts, names: Iterable[str]) -> None:
-    _, _, host, target, headers, _, principal, _, _, _ = facts.request
-    record["host"], record["origin"] = host[:MAX_TEXT], facts.origin[:MAX_TEXT]
+    method, _, host, target, headers, _, principal, _, _, _ = facts.request
+    record["method"], record["host"] = method[:MAX_TEXT], host[:MAX_TEXT]
+    record["path"] = facts.route.path if facts.route else ""
+    record["origin"] = facts.origin[:MAX_TEXT]
+    if origin_group := facts.origin_group:
+        record["origin_group"] = origin_group
+    if facts.version:
+        record["version"] = facts.version[:MAX_TEXT]
     if facts.tenants:
         record["tenant"] = facts.tenants[0][:MAX_TEXT]
     if "x-request-id" in headers:
@@ -166,22 +163,11 @@ def _add_request(record: dict[str, object], facts: Facts, names: Iterable[str]) 
 
 
 @lru_cache(maxsize=4096)
-def _cut(roles: tuple[str, ...]) -> tuple[list[str], bool]:
-    return [role[:MAX_TEXT] for role in roles[:MAX_ROLES]], are_told(roles)
+def _cut(roles: tuple[str, ...]) -> list[str]:
+    return [role[:MAX_TEXT] for role in roles[:MAX_ROLES]]
 
 
-def _of_client(facts: Facts) -> dict[str, object]:
-    listed = facts.standing or facts.listed
-    record = {
-        "kind": _KIND,
-        "method": facts.request.method[:MAX_TEXT],
-        "path": facts.route.path if facts.route else "",
-    }
-    optional = {
-        "origin_group": listed.membership.group if listed else "",
-        "version": facts.version[:MAX_TEXT],
-    }
-    return {**record, **{name: text for name, text in optional.items() if text}}
+_are_told = lru_cache(maxsize=4096)(are_told)
 
 
 def _revealed_claims(names: Iterable[str], observation: Observation) -> Iterable[tuple[str, str]]:
@@ -229,33 +215,47 @@ def _carried(value: object) -> object:
 # --- What follows from the policy -------------------------------------------------------------------------------------
 
 
-def _key_of(decision: Decision) -> _Key:
-    _, reason, status, facts, guard, roles, shadow, _ = decision
-    assert facts is not None  # noqa: S101 - for the type checker: asked of decisions with facts alone
-    group, rule, reader = facts.group, facts.rule, decision.reader
-    indices = tuple(part.index if part else -1 for part in (group, rule, reader))
-    is_in_path = facts.route is not None and facts.route.version_in_path is not None
-    caller = bool(facts.tenants), bool(facts.version), bool(roles) and are_told(roles)
-    told = caller, is_in_path, facts.is_preflight, announcements(decision, facts)
+def _remember(texts: dict[_Key, bytes], key: _Key, text: bytes) -> bytes:
+    if len(texts) >= _MAX_TEXTS:
+        texts.clear()
+    texts[key] = text
+    return text
+
+
+def _key_of_end(decision: Decision) -> _Key:
+    _, reason, status, facts, _, roles, shadow, _ = decision
+    if facts is None:
+        return (reason,)
+    group, rule, reader = facts.group, facts.rule, facts.standing or facts.listed
+    looks = (group.look if group else -1, rule.look if rule else -1, reader.rule.look if reader else -1)
+    tells = (not facts.tenants, not facts.version, not roles or not _are_told(roles))
+    # Few answers depend on more than that: those of versions, and those to preflights.
+    more = _announced(decision, facts) if facts.version or facts.kind is _PREFLIGHT else None
+    return reason, status, shadow, looks, tells, more
+
+
+def _announced(decision: Decision, facts: Facts) -> _Key:
+    """Name what the headers of an answer depend on beside rule and caller: what is asked, what is announced."""
+    if facts.kind is _PREFLIGHT:
+        return bool(facts.asked_headers), facts.request.headers.get("access-control-request-private-network") == "true"
     versions = facts.group.versions if facts.group else None
-    version = facts.version if versions and facts.version in versions else ""
-    return reason, shadow, status, guard.name if guard else "", indices, version, told
+    version = versions.get(facts.version) if versions else None
+    if version is None or facts.group is None or facts.route is None:
+        return ()
+    is_early = version.deprecated is not None and decision.now < version.deprecated
+    return facts.group.index, facts.version, facts.route.version_in_path is not None, is_early
 
 
-def _of_policy(decision: Decision, masked: tuple[str, ...], share: float) -> dict[str, object]:
-    group, rule, facts = decision.group, decision.rule, decision.facts
-    guards = [{"name": name, "verdict": verdict.value} for name, verdict in judge_guards(decision)]
+def _of_end(decision: Decision, masked: tuple[str, ...], share: float) -> dict[str, object]:
+    facts = decision.facts
     optional: dict[str, object] = {
-        "group": group.name if group else "",
-        "rule": rule.name if rule else "",
-        "guards": guards,
-        "justification": _justification(decision),
         "injected": _injected(decision),
         "revision": facts.policy.revision if facts else "",
-        "masked": masked,
+        "masked": masked if facts else (),
         "share": share if decision.outcome in EXPENDABLE and share < 1 else None,
     }
     return {
+        "kind": _KIND,
         "outcome": decision.outcome.value,
         "reason": decision.reason.value,
         "status": decision.status,
@@ -264,22 +264,42 @@ def _of_policy(decision: Decision, masked: tuple[str, ...], share: float) -> dic
     }
 
 
-def _justification(decision: Decision) -> dict[str, str]:
-    """Quote the guard that objected, else the rule that decided, else the group."""
-    by = decision.guard or decision.rule or decision.group
-    if by is None:
-        return {}
-    at = f"{by.place.file}:{by.place.line}"
-    return {"text": by.description, "at": at} if by.description else {"at": at}
-
-
 def _injected(decision: Decision) -> list[str]:
     answer = whole(decision, DECISION_ID)
     return sorted({header.name for header in (*answer.to_client, *answer.to_upstream) if header.value})
 
 
-def _spliced(constant: dict[str, object]) -> bytes:
-    return b"," + _dumped(constant)[1:] + b"}\n"
+def _decider(known: _Known, decision: Decision) -> bytes:
+    """Write who decided, and the end of the line."""
+    outcome, _, _, facts, guard, _, _, _ = decision
+    if facts is None or facts.group is None:
+        return _LINE_END
+    group, rule = facts.group, facts.rule
+    was_judged = outcome in EXPENDABLE
+    key = (group.index, rule.index if rule else -1, guard.name if guard else "", was_judged, facts.kind is _PREFLIGHT)
+    return known.deciders.get(key) or _remember(known.deciders, key, _written(_of_decider(decision, group)) + _LINE_END)
+
+
+def _of_decider(decision: Decision, group: ResourceGroup) -> dict[str, object]:
+    rule = decision.rule
+    guards = [{"name": name, "verdict": verdict.value} for name, verdict in judge_guards(decision)]
+    optional: dict[str, object] = {
+        "rule": rule.name if rule else "",
+        "guards": guards,
+        "justification": _justification(decision.guard or rule or group),
+    }
+    return {"group": group.name, **{name: value for name, value in optional.items() if value}}
+
+
+def _justification(by: Guard | Rule | ResourceGroup) -> dict[str, str]:
+    """Quote the guard that objected, else the rule that decided, else the group."""
+    at = f"{by.place.file}:{by.place.line}"
+    return {"text": by.description, "at": at} if by.description else {"at": at}
+
+
+def _written(constant: dict[str, object]) -> bytes:
+    """Write the names and values of an object that stand behind others."""
+    return b"," + _dumped(constant)[1:]
 
 
 def _no_policy() -> None:

@@ -8,7 +8,6 @@ from typing import Final
 from cors_authz.edge.audit.options import AuditOptions
 from cors_authz.edge.audit.record import EXPENDABLE, Recorder
 from cors_authz.edge.audit.writer import AuditWriter
-from cors_authz.edge.cases import Case
 from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.observation import Observation, SpanIds
 
@@ -35,7 +34,7 @@ class AuditTrail:
         self.start = self._writer.start
         self.stop = self._writer.stop
 
-    def append(self, observation: Observation, span: SpanIds | None, case: Case) -> None:
+    def append(self, observation: Observation, span: SpanIds | None) -> None:
         """Record a decision; returns at once, but for `WhenFull.BLOCK` where there is no room.
 
         Raises: NotRecordedError if records are required, and this one cannot be kept.
@@ -45,7 +44,7 @@ class AuditTrail:
         if self._is_sampled and is_expendable and observation.decision_id >= self._first_left_out:
             return
         try:
-            line = self._line_of(observation, span, case)
+            line = self._line_of(observation, span)
         except Exception:  # noqa: BLE001 - whatever keeps a record from being made, it is a record that is lost
             self._writer.lose()
             return

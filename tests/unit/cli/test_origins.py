@@ -20,7 +20,6 @@ from click.testing import CliRunner, Result
 
 from cors_authz.cli import audit_lines, origins, usage_input
 from cors_authz.cli.main import cli
-from cors_authz.edge.cases import Case, features_of
 from cors_authz.edge.ledger import Ledger
 from tests.deciding import ask, compiled, decided
 
@@ -503,7 +502,7 @@ def _page_of_a_service() -> bytes:
     ledger = Ledger(iter((NOW - 10.0, float(NOW))).__next__)
     for origin in ("https://shop.example", "https://new.example"):
         decision = decided(policy, ask("POST https://api.example/a", origin=origin), now=NOW - 5.0)
-        ledger.note(decision, Case(features_of(decision)))
+        ledger.note(decision)
     return ledger.page()
 
 

@@ -15,7 +15,6 @@ from cors_authz._gen.v1.decision_pb2 import DecisionRecord
 from cors_authz.edge.audit import record
 from cors_authz.edge.audit.options import NEVER_REVEALED, AuditOptions, WriterOptions
 from cors_authz.edge.audit.record import Recorder
-from cors_authz.edge.cases import Cases, Features
 from cors_authz.edge.client_text import MAX_TEXT
 from cors_authz.edge.observation import Observation, SpanIds
 from cors_authz.edge.settings_error import SettingsError
@@ -64,16 +63,6 @@ def observed(decision: Decision, tokens: Mapping[str, TokenReading] | None = Non
     return Observation(decision, DECISION_ID, (5.0, 5.000_0505), None, tokens or {})
 
 
-def _take_nothing(_features: Features, _checks: int) -> None:
-    """Add nothing up."""
-
-
-def line_of(
-    recorder: Recorder, observation: Observation, span: SpanIds | None = None, cases: Cases | None = None
-) -> bytes:
-    return recorder.line_of(observation, span, (cases or Cases(_take_nothing)).of(observation.decision))
-
-
 def recorded(
     request: Request,
     policy: CompiledPolicy = POLICY,
@@ -83,10 +72,9 @@ def recorded(
 ) -> dict[str, Any]:
     recorder = Recorder(AuditOptions(writer=STDOUT, reveal=reveal))
     observation = observed(decided(policy, request, tokens), tokens)
-    cases = Cases(_take_nothing)
-    line = line_of(recorder, observation, span, cases)
+    line = recorder.line_of(observation, span)
     # The second line is spliced from what the first one left behind.
-    assert line_of(recorder, observation, span, cases) == line
+    assert recorder.line_of(observation, span) == line
     read: dict[str, Any] = orjson.loads(line)
     assert MessageToDict(Parse(line, DecisionRecord()), preserving_proto_field_name=True) is not None
     return read
@@ -209,7 +197,7 @@ resourceGroups:
 
 
 def test_what_could_not_be_read_has_a_line_too() -> None:
-    line = line_of(Recorder(AuditOptions(writer=STDOUT)), observed(refuse_unread(Reason.REQUEST_MALFORMED, NOW)), SPAN)
+    line = Recorder(AuditOptions(writer=STDOUT)).line_of(observed(refuse_unread(Reason.REQUEST_MALFORMED, NOW)), SPAN)
     assert orjson.loads(line) == {
         "kind": "decision",
         "time": NOW,
@@ -278,7 +266,7 @@ def test_what_a_client_sends_neither_breaks_a_line_nor_fills_the_disk(character:
     headers = {"origin": text, "x-request-id": text, "content-type": text, "sec-fetch-site": text}
     request = Request(text, "https", text, "/" + text, headers, principal=text)
     decision = decided(POLICY, request)
-    line = line_of(Recorder(AuditOptions(writer=STDOUT)), observed(decision))
+    line = Recorder(AuditOptions(writer=STDOUT)).line_of(observed(decision), None)
     assert line.splitlines(keepends=True) == [line]
     read = orjson.loads(line)
     kept = character if character != "\ud800" else "?"
@@ -299,7 +287,7 @@ def test_another_policy_with_the_same_names_has_words_of_its_own() -> None:
     recorder = Recorder(AuditOptions(writer=STDOUT))
     other = compiled(TEXT.replace("own pages", "other pages"))
     texts = [
-        orjson.loads(line_of(recorder, observed(decided(policy, ALLOWED))))["justification"]["text"]
+        orjson.loads(recorder.line_of(observed(decided(policy, ALLOWED)), None))["justification"]["text"]
         for policy in (POLICY, other, POLICY)
     ]
     assert texts == ["the shop's own pages", "the shop's other pages", "the shop's own pages"]
@@ -367,13 +355,10 @@ def test_what_is_spliced_on_is_what_would_be_written_anew() -> None:
     policy = compiled(MANY)
     decisions = [decided(policy, request, now=now) for now in (NOW, NOW + 5e7) for request in VARIETY]
     decisions += [each._replace(roles=("clerk",)) for each in decisions if each.outcome is Outcome.ALLOW]
-    anew = [line_of(Recorder(AuditOptions(writer=STDOUT)), observed(each)) for each in decisions]
+    anew = [Recorder(AuditOptions(writer=STDOUT)).line_of(observed(each), None) for each in decisions]
     for order in (1, -1):
-        recorder, cases = Recorder(AuditOptions(writer=STDOUT)), Cases(_take_nothing)
-        spliced = [line_of(recorder, observed(each), None, cases) for each in decisions[::order]]
-        assert list(map(orjson.loads, spliced[::order])) == list(map(orjson.loads, anew))
-        # As where checks are so different that none is like one before.
-        spliced = [line_of(recorder, observed(each)) for each in decisions[::order]]
+        recorder = Recorder(AuditOptions(writer=STDOUT))
+        spliced = [recorder.line_of(observed(each), None) for each in decisions[::order]]
         assert list(map(orjson.loads, spliced[::order])) == list(map(orjson.loads, anew))
 
 
@@ -418,16 +403,15 @@ ANNOUNCED: Final = {
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("requests", ANNOUNCED.values(), ids=ANNOUNCED)
 def test_checks_that_share_words_set_the_same_headers(requests: tuple[Request, ...], order: int) -> None:
-    policy, cases = compiled(IDENTITY + ALIKE), Cases(_take_nothing)
+    policy = compiled(IDENTITY + ALIKE)
     recorder = Recorder(AuditOptions(writer=STDOUT))
     roles = {"Bearer many": ["clerk", *(f"r{number:05}" for number in range(900))]}
     seen = []
     for request in (*requests[::order], *requests):
         tokens = {"main": token(roles=roles.get(request.headers.get("authorization", ""), ["clerk"]))}
         decision = decided(policy, request, tokens)
-        anew = line_of(Recorder(AuditOptions(writer=STDOUT)), observed(decision))
-        assert orjson.loads(line_of(recorder, observed(decision), None, cases)) == orjson.loads(anew)
-        assert orjson.loads(line_of(recorder, observed(decision))) == orjson.loads(anew)
+        anew = Recorder(AuditOptions(writer=STDOUT)).line_of(observed(decision), None)
+        assert orjson.loads(recorder.line_of(observed(decision), None)) == orjson.loads(anew)
         seen.append(orjson.loads(anew)["injected"])
     assert len(set(map(tuple, seen))) == 2
 
@@ -437,8 +421,9 @@ def test_what_is_kept_of_a_policy_s_words_is_bounded(monkeypatch: pytest.MonkeyP
     recorder = Recorder(AuditOptions(writer=STDOUT))
     policy = compiled(MANY)
     for request in VARIETY:
-        line_of(recorder, observed(decided(policy, request)))
-        assert len(recorder._known.texts) <= 3  # noqa: SLF001 - what nobody else sees
+        recorder.line_of(observed(decided(policy, request)), None)
+        known = recorder._known  # noqa: SLF001 - what nobody else sees
+        assert max(len(known.ends), len(known.deciders)) <= 3
 
 
 def test_the_origin_group_is_the_one_whose_rule_decides() -> None:
@@ -480,7 +465,7 @@ def test_a_claim_that_cannot_be_written_does_not_keep_the_decision_from_its_reco
 def test_a_policy_that_is_replaced_is_not_held_on_to() -> None:
     recorder = Recorder(AuditOptions(writer=STDOUT))
     policy = compiled.__wrapped__(TEXT)
-    line_of(recorder, observed(decided(policy, ALLOWED)))
+    recorder.line_of(observed(decided(policy, ALLOWED)), None)
     held = ref(policy)
     del policy
     gc.collect()
@@ -490,7 +475,7 @@ def test_a_policy_that_is_replaced_is_not_held_on_to() -> None:
 def test_the_share_that_is_kept_is_told_of_what_allows_alone() -> None:
     recorder = Recorder(AuditOptions(writer=STDOUT, sample_allow=0.25))
     requests = (ALLOWED, ask("PUT https://api.shop.example/orders/1", origin="https://evil.example"))
-    shares = [orjson.loads(line_of(recorder, observed(decided(POLICY, each)))).get("share") for each in requests]
+    shares = [orjson.loads(recorder.line_of(observed(decided(POLICY, each)), None)).get("share") for each in requests]
     assert shares == [0.25, None]
 
 

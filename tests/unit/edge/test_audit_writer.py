@@ -32,7 +32,6 @@ from cors_authz.edge.audit.otlp_sink import OtlpSink
 from cors_authz.edge.audit.sinks import DescriptorSink, FileSink, Sink, SinkError
 from cors_authz.edge.audit.trail import AuditTrail
 from cors_authz.edge.audit.writer import AuditWriter
-from cors_authz.edge.cases import Cases
 from cors_authz.edge.metrics.catalogue import EXPORT_FAILURES
 from cors_authz.edge.metrics.sample import Sample
 from cors_authz.edge.observation import NotRecordedError, Observation
@@ -824,7 +823,7 @@ def test_refusals_are_all_recorded_and_of_allows_the_share_that_their_ids_draw(t
     for number in range(16):
         for decision in (allowed, refused):
             seen = Observation(decision, f"{number:x}{DECISION_ID[1:]}", (0.0, 1.0))
-            trail.append(seen, None, Cases(lambda _features, _checks: None).of(decision))
+            trail.append(seen, None)
     trail.stop()
     lines = [orjson.loads(each) for each in (tmp_path / "log").read_bytes().splitlines()]
     ids = {
@@ -840,9 +839,7 @@ def test_none_and_all_are_shares_too(share: float, kept: int, tmp_path: Path) ->
     trail = AuditTrail(AuditOptions(writer=WriterOptions(targets=(str(tmp_path / "l"),)), sample_allow=share), "w")
     allowed = decided(POLICY, ask("PUT https://api.example/", origin="https://shop.example"))
     for decision_id in ("0" * 32, "f" * 32):
-        trail.append(
-            Observation(allowed, decision_id, (0.0, 1.0)), None, Cases(lambda _features, _checks: None).of(allowed)
-        )
+        trail.append(Observation(allowed, decision_id, (0.0, 1.0)), None)
     trail.stop()
     assert sample(trail, "cors_authz_audit_records_total") == kept
 
@@ -858,10 +855,10 @@ def test_a_decision_that_cannot_be_put_into_words_is_a_record_that_is_lost(
     targets = tuple(str(tmp_path / name) for name in "ab")
     trail = AuditTrail(AuditOptions(writer=WriterOptions(targets=targets, required=required)), "w")
     decision = decided(POLICY, ask("PUT https://api.example/", origin="https://shop.example"))
-    seen, case = Observation(decision, DECISION_ID, (0.0, 1.0)), Cases(lambda _features, _checks: None).of(decision)
+    seen = Observation(decision, DECISION_ID, (0.0, 1.0))
     for _ in range(3):
         with pytest.raises(NotRecordedError) if required else nullcontext():
-            trail.append(seen, None, case)
+            trail.append(seen, None)
     assert sample(trail, "cors_authz_audit_lost_records_total", "defect") == 6
     trail.stop()
     why = "lacks what could not be put into words, which is a defect of ours: report this"

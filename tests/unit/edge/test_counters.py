@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from threading import Thread
 from typing import NamedTuple
+from weakref import ref
 
 import pytest
 
-from cors_authz.edge.cases import features_of
 from cors_authz.edge.metrics import counters as module
 from cors_authz.edge.metrics.catalogue import CHECK_SECONDS, DECISIONS, ORIGIN_DECISIONS, STAGE_SECONDS
 from cors_authz.edge.metrics.counters import BOUNDS_SECONDS, MAX_SERIES, Counters
@@ -16,6 +20,7 @@ from cors_authz.edge.observation import STAGES, SpanIds
 from cors_authz.fetch.request import Request
 from cors_authz.pdp.decide import refuse_unread
 from cors_authz.pdp.decision import Decision, Reason
+from cors_authz.policy.compiled import Trust
 from tests.deciding import NOW, ask, compiled, decided, preflight
 
 POLICY = compiled("""
@@ -51,7 +56,7 @@ SPAN = SpanIds("a" * 32, "b" * 16)
 def counted(*decisions: Decision) -> Counters:
     counters = Counters()
     for decision in decisions:
-        counters.take(features_of(decision), 1)
+        counters.count(decision)
     return counters
 
 
@@ -183,11 +188,22 @@ def test_nothing_was_counted_at_first() -> None:
     assert figures(samples, CHECK_SECONDS) == {(): nothing}
 
 
+def _renamed(decision: Decision, number: int) -> Decision:
+    """Give the decision of a group and an origin group of other names, which are of high trust."""
+    facts = decision.facts
+    assert facts is not None
+    assert facts.group is not None
+    assert facts.standing is not None
+    membership = facts.standing.membership._replace(group=f"o{number}")
+    policy = replace(facts.policy, trust={f"o{number}": Trust.HIGH})
+    standing, group = facts.standing._replace(membership=membership), replace(facts.group, name=f"g{number}")
+    return decision._replace(facts=facts._replace(policy=policy, group=group, standing=standing))
+
+
 def test_a_thousand_new_names_a_second_are_bounded_and_no_check_is_lost() -> None:
     counters, asked = Counters(), 3 * MAX_SERIES
     for number in range(asked):
-        features = features_of(READ)._replace(group=f"g{number}", origin_group=f"o{number}")
-        counters.take(features, 1)
+        counters.count(_renamed(READ, number))
     samples = list(counters.samples())
     for metric, other in (
         (DECISIONS, ("allow", "rule_allowed", "other", "false")),
@@ -244,3 +260,45 @@ def test_what_was_read_does_not_change_any_more() -> None:
     before, copy = list(counters.samples()), list(counters.samples())
     counters.measure((0.0, 1.0), SPAN, NOW)
     assert before == copy != list(counters.samples())
+
+
+@pytest.fixture
+def _switching_often() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("_switching_often")
+def test_threads_lose_no_check() -> None:
+    counters = Counters()
+    others = [_renamed(READ, number) for number in range(7)]
+
+    def count() -> None:
+        for number in range(3000):
+            counters.count(READ)
+            counters.count(others[number % 7])
+
+    threads = [Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = figures(counters.samples(), DECISIONS)
+    assert found["allow", "rule_allowed", "api", "false"] == 12_000
+    assert len(found) == 8
+    assert sum(value for value in found.values() if not isinstance(value, Distribution)) == 24_000
+
+
+def test_nothing_that_is_counted_keeps_a_policy_alive() -> None:
+    policy = compiled.__wrapped__("""
+        originGroups: {web: {origins: ["https://shop.example"], trust: high}}
+        resourceGroups:
+          api: {match: [{hosts: [api.shop.example]}], allow: [{origins: [web], methods: [GET]}]}
+        """)
+    counters, gone = counted(decided(policy, ask(f"GET {API}", origin=WEB))), ref(policy)
+    del policy
+    gc.collect()
+    assert gone() is None
+    assert figures(counters.samples(), ORIGIN_DECISIONS) == {("web", "high", "false", "allow"): 1}

@@ -10,8 +10,6 @@ import orjson
 import pytest
 
 from cors_authz.edge import ledger as module
-from cors_authz.edge.cases import Case as CheckCase
-from cors_authz.edge.cases import features_of
 from cors_authz.edge.ledger import Ledger
 from cors_authz.edge.metrics.catalogue import NEW_ORIGINS, ORIGINS_FOLDED, TENANT_CHECKS
 from cors_authz.fetch.request import Request
@@ -42,7 +40,7 @@ API: Final = "https://acme.api.example/a"
 
 
 def _tell(ledger: Ledger, decision: Decision) -> None:
-    ledger.note(decision, CheckCase(features_of(decision)))
+    ledger.note(decision)
 
 
 def _ledger(*requests: Request, now: float = BEGAN) -> Ledger:

@@ -8,11 +8,10 @@ from threading import Thread
 
 import pytest
 
-from cors_authz.edge.cases import Case, Cases, Features
 from cors_authz.edge.observation import NotRecordedError, Observation, SpanIds
 from cors_authz.edge.observe import AT_ONCE, Observer, Told
 from cors_authz.pdp.decide import refuse_unread
-from cors_authz.pdp.decision import Reason
+from cors_authz.pdp.decision import Decision, Reason
 from tests.deciding import NOW
 from tests.serving import until
 
@@ -26,33 +25,31 @@ class Listening:
 
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
-        self.cases = Cases(lambda _about, _checks: None)
 
     def everything(self) -> Told:
         """Listen everywhere."""
         return Told(
-            self.cases.of,
             lambda seen: SPAN if seen is SEEN else None,
             lambda *about: self.told.append(("record", *about)),
             lambda *about: self.told.append(("measure", *about)),
-            lambda *about: self.told.append(("note", *about)),
+            (lambda *about: self.told.append(("count", *about)), lambda *about: self.told.append(("note", *about))),
         )
 
-    def case(self) -> Case:
-        """Give the case of the checks."""
-        return self.cases.of(SEEN.decision)
+    @property
+    def counted(self) -> int:
+        """How many checks it was told to count."""
+        return sum(what == "count" for what, *_ in self.told)
 
 
-def test_each_check_is_told_to_everyone_with_its_span_and_its_case() -> None:
+def test_each_check_is_told_to_everyone_with_its_span() -> None:
     listening = Listening()
     Observer(listening.everything(), 1).observe(SEEN)
-    case = listening.case()
     assert listening.told == [
-        ("record", SEEN, SPAN, case),
+        ("record", SEEN, SPAN),
         ("measure", (1.0, 1.5), SPAN, NOW),
-        ("note", SEEN.decision, case),
+        ("count", SEEN.decision),
+        ("note", SEEN.decision),
     ]
-    assert case.count == 1
 
 
 def test_some_are_told_at_once_in_their_order() -> None:
@@ -61,16 +58,16 @@ def test_some_are_told_at_once_in_their_order() -> None:
     observer.observe(SEEN)
     assert listening.told == []
     observer.observe(OTHER)
-    case = listening.case()
     assert listening.told == [
-        ("record", SEEN, SPAN, case),
-        ("record", OTHER, None, case),
+        ("record", SEEN, SPAN),
+        ("record", OTHER, None),
         ("measure", (1.0, 1.5), SPAN, NOW),
         ("measure", (1.0, 1.5), None, NOW),
-        ("note", SEEN.decision, case),
-        ("note", SEEN.decision, case),
+        ("count", SEEN.decision),
+        ("count", SEEN.decision),
+        ("note", SEEN.decision),
+        ("note", SEEN.decision),
     ]
-    assert case.count == 2
 
 
 def test_who_asks_is_told_of_those_that_wait() -> None:
@@ -79,7 +76,7 @@ def test_who_asks_is_told_of_those_that_wait() -> None:
     observer.observe(SEEN)
     observer.tell()
     observer.tell()
-    assert (listening.case().count, len(listening.told)) == (1, 3)
+    assert len(listening.told) == 4
 
 
 @contextmanager
@@ -95,7 +92,7 @@ def test_one_that_waits_for_others_in_vain_is_told_all_the_same() -> None:
     listening = Listening()
     with started(Observer(listening.everything())) as observer:
         observer.observe(SEEN)
-        until(lambda: listening.case().count == 1)
+        until(lambda: listening.counted == 1)
 
 
 def test_at_the_end_nothing_is_left_untold() -> None:
@@ -103,44 +100,39 @@ def test_at_the_end_nothing_is_left_untold() -> None:
     with started(Observer(listening.everything())) as observer:
         for _ in range(AT_ONCE - 1):
             observer.observe(SEEN)
-    assert listening.case().count == AT_ONCE - 1
+    assert listening.counted == AT_ONCE - 1
 
 
 def test_a_fault_of_one_who_is_told_does_not_end_the_telling(caplog: pytest.LogCaptureFixture) -> None:
-    cases, faults = Cases(lambda _about, _checks: None), [RuntimeError("injected")]
+    counted: list[Decision] = []
+    faults = [RuntimeError("injected")]
 
-    def append(_seen: Observation, _span: SpanIds | None, _case: Case) -> None:
+    def append(_seen: Observation, _span: SpanIds | None) -> None:
         if faults:
             raise faults.pop()
 
-    with started(Observer(Told(cases.of, append=append))) as observer:
+    with started(Observer(Told(append=append, counts=(counted.append,)))) as observer:
         observer.observe(SEEN)
         until(lambda: "could not be told" in caplog.text)
         observer.observe(SEEN)
-        until(lambda: cases.of(SEEN.decision).count == 1)
+        until(lambda: counted == [SEEN.decision])
 
 
 def test_what_cannot_be_recorded_is_counted_as_the_refusal_that_it_becomes() -> None:
-    cases = Cases(lambda _about, _checks: None)
+    counted: list[Decision] = []
 
-    def append(_seen: Observation, _span: SpanIds | None, _case: Case) -> None:
+    def append(_seen: Observation, _span: SpanIds | None) -> None:
         raise NotRecordedError
 
     with pytest.raises(NotRecordedError):
-        Observer(Told(cases.of, append=append), 1).observe(SEEN)
-    assert cases.of(SEEN.decision).count == 0
-    assert cases.of(refuse_unread(Reason.AUDIT_UNAVAILABLE)).count == 1
+        Observer(Told(append=append, counts=(counted.append,)), 1).observe(SEEN)
+    assert counted == [refuse_unread(Reason.AUDIT_UNAVAILABLE, NOW)]
 
 
 def test_threads_are_told_once_each() -> None:
-    counted: list[int] = []
-
-    def take(_about: Features, checks: int) -> None:
-        counted.append(checks)
-
-    cases = Cases(take)
+    counted: list[Decision] = []
     records: list[str] = []
-    told = Told(cases.of, append=lambda seen, _span, _case: records.append(seen.decision_id))
+    told = Told(append=lambda seen, _span: records.append(seen.decision_id), counts=(counted.append,))
     with started(Observer(told)) as observer:
 
         def check(number: int) -> None:
@@ -152,5 +144,4 @@ def test_threads_are_told_once_each() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    cases.settle()
-    assert (len(records), len(set(records)), sum(counted)) == (4000, 4000, 4000)
+    assert (len(records), len(set(records)), len(counted)) == (4000, 4000, 4000)

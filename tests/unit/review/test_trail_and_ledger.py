@@ -6,7 +6,6 @@ from typing import Final
 
 from cors_authz.edge.audit.options import AuditOptions, WriterOptions
 from cors_authz.edge.audit.record import Recorder
-from cors_authz.edge.cases import Cases
 from cors_authz.edge.ledger import Ledger
 from cors_authz.edge.observation import Observation
 from cors_authz.review.usage import Usage
@@ -40,12 +39,11 @@ REQUESTS: Final = (
 
 def test_the_trail_and_the_ledger_of_a_live_service_tell_the_same_of_who_asks() -> None:
     ledger, by_line, by_page = Ledger(lambda: NOW), Usage(NOW), Usage(NOW)
-    cases, recorder = Cases(lambda _about, _checks: None), Recorder(AuditOptions(writer=WriterOptions(targets=("-",))))
+    recorder = Recorder(AuditOptions(writer=WriterOptions(targets=("-",))))
     for seconds, request in enumerate(REQUESTS):
         decision = decided(POLICY, request, now=NOW + seconds)
-        case = cases.of(decision)
-        by_line.read_line(recorder.line_of(Observation(decision, f"{seconds:032x}", (0.0, 0.1)), None, case))
-        ledger.note(decision, case)
+        by_line.read_line(recorder.line_of(Observation(decision, f"{seconds:032x}", (0.0, 0.1)), None))
+        ledger.note(decision)
     by_page.read_page(ledger.page())
     assert by_page.rows == by_line.rows
     assert {who.origin for who in by_page.rows} == {WEB, PREVIEW, EVIL, "null"}
