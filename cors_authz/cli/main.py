@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 import click
@@ -48,8 +49,15 @@ class _Verbs(click.Group):
             formatter.write_dl(list(_VERBS.items()))
 
 
+def _version() -> str:
+    """Give the version, and whether what each check runs through is compiled."""
+    spec = find_spec("cors_authz.pdp.decide")
+    is_native = spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
+    return f"{__version__} (native)" if is_native else __version__
+
+
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, message="%(version)s")
+@click.version_option(_version(), message="%(version)s")
 def cli() -> None:
     """One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
 

@@ -58,18 +58,18 @@ class Observer:
         self._span_of = told.span_of
         self._seen: deque[_Seen] = deque()
         self._ended = Event()
-        self._thread = Thread(target=self._run, name="observer", daemon=True)
+        self._teller = Thread(target=self._run, name="observer", daemon=True)
 
     def start(self) -> None:
         """Begin to tell what waits for others in vain; once only."""
         if self._at_once > 1:
-            self._thread.start()
+            self._teller.start()
 
     def stop(self) -> None:
         """Tell all of it, and wait for others no longer."""
         self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        if self._teller.ident is not None:
+            self._teller.join()
         self.tell()
 
     def observe(self, seen: Observation) -> None:

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import tests.native
 from tests.bench.machine import RESULTS, MissingError
+from tests.native import NativeError
 
 _PEERS: Final = Path(__file__).parent / "peers"
 _BUILD_SECONDS: Final = 1200
@@ -34,6 +36,18 @@ def rust() -> Path:
     folder = RESULTS / "cargo"
     _build("cargo", ("cargo", "build", "--locked", "--release", "--target-dir", str(folder)), _PEERS / "rust")
     return folder / "release" / "static"
+
+
+@cache
+def native() -> Path:
+    """Build the package as its native wheel has it.
+
+    Raises: MissingError without a C compiler, or if it does not build.
+    """
+    try:
+        return tests.native.build()
+    except NativeError as error:
+        raise MissingError(str(error)) from error
 
 
 def _build(tool: str, words: tuple[str, ...], folder: Path) -> None:

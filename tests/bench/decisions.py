@@ -18,6 +18,7 @@ from tests.bench.servers import (
     Running,
     Watched,
     floor,
+    from_source,
     full_job,
     go_static,
     opa,
@@ -104,6 +105,9 @@ def _commands(shop: Shop, space: Workspace, skipped: dict[str, str]) -> Iterable
         "static, grpc-server": partial(floor, THREADS, answer),
         "cors-authz, completion-queue": partial(product, shop.policy, QUEUE, _full_job(space, QUEUE)),
         "cors-authz, grpc-server": partial(product, shop.policy, THREADS, _full_job(space, THREADS)),
+        "cors-authz from source, completion-queue": partial(
+            from_source, shop.policy, QUEUE, _full_job(space, "source")
+        ),
         "static, grpc-go": partial(go_static, answer, raw=False),
         "static, grpc-go raw bytes": partial(go_static, answer, raw=True),
         "static, tonic": partial(rust_static, answer),

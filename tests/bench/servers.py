@@ -94,10 +94,23 @@ def full_job(audit: Path, collector: str = "") -> Watched:
 
 
 def product(policy: Path, transport: str, watched: Watched) -> Command:
-    """Give the command that users give."""
-    serve = (sys.executable, "-m", "cors_authz", "serve", "--policy", str(policy), "--listen", "{address}")
+    """Give the command that users give, of the native wheel.
+
+    Raises: MissingError if the wheel cannot be built.
+    """
+    return _of_package(build.native(), f"cors-authz, {transport}", policy, transport, watched)
+
+
+def from_source(policy: Path, transport: str, watched: Watched) -> Command:
+    """Give the same command where nothing is compiled."""
+    return _of_package(ROOT, f"cors-authz from source, {transport}", policy, transport, watched)
+
+
+def _of_package(package: Path, name: str, policy: Path, transport: str, watched: Watched) -> Command:
+    # Safe-path: the folder that it is started in has the sources, which would come first.
+    serve = (sys.executable, "-P", "-m", "cors_authz", "serve", "--policy", str(policy), "--listen", "{address}")
     options = ("--transport", transport, "--log-level", "warning", *watched.words())
-    return Command(f"cors-authz, {transport}", (*serve, *options), watched.variables())
+    return Command(name, (*serve, *options), {**watched.variables(), "PYTHONPATH": str(package)})
 
 
 @contextmanager

@@ -16,9 +16,21 @@ from cors_authz.pdp.decision import Decision, Outcome, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.policy.compiled import Credential, Trust
 
-BOUNDS_SECONDS: Final = (25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3)
+BOUNDS_SECONDS: Final[tuple[float, ...]] = (
+    25e-6,
+    50e-6,
+    100e-6,
+    250e-6,
+    500e-6,
+    1e-3,
+    2.5e-3,
+    5e-3,
+    10e-3,
+    25e-3,
+    100e-3,
+)
 """The upper bounds of the buckets of a check's durations; one more bucket takes what is longer."""
-STAGE_BOUNDS_SECONDS: Final = (1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 1e-3, 10e-3)
+STAGE_BOUNDS_SECONDS: Final[tuple[float, ...]] = (1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 1e-3, 10e-3)
 """The same for the durations of its stages."""
 
 MAX_SERIES: Final = 2000

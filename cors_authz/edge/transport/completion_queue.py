@@ -94,7 +94,7 @@ class CompletionQueueTransport:
         self._queue = cygrpc.CompletionQueue()
         self._server = cygrpc.Server(core_arguments(options.bounds), False)  # noqa: FBT003 - the layer's own order: no xDS
         self._server.register_completion_queue(self._queue)
-        self._thread = Thread(target=self._run, name="checks", daemon=True)
+        self._poller = Thread(target=self._run, name="checks", daemon=True)
 
     def listen(self, address: str) -> str:
         """Bind and serve; see `Transport`."""
@@ -107,7 +107,7 @@ class CompletionQueueTransport:
         for _ in range(self._bounds.concurrent):
             self._await_call()
         self._health.say(SERVICE, serving=True)
-        self._thread.start()
+        self._poller.start()
         return bound(address, port)
 
     def drain(self, notice_seconds: float, grace_seconds: float, wait: Callable[[float], object]) -> None:
@@ -115,8 +115,8 @@ class CompletionQueueTransport:
         self._health.say(SERVICE, serving=False)
         wait(notice_seconds)
         self._grace_seconds = grace_seconds
-        if self._thread.is_alive():
-            self._thread.join(grace_seconds + _STUCK_SECONDS)
+        if self._poller.is_alive():
+            self._poller.join(grace_seconds + _STUCK_SECONDS)
 
     def samples(self) -> Iterable[Sample]:
         """Read how many calls ended without a decision; see `Transport`."""

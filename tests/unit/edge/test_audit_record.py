@@ -416,6 +416,7 @@ def test_checks_that_share_words_set_the_same_headers(requests: tuple[Request, .
     assert len(set(map(tuple, seen))) == 2
 
 
+@pytest.mark.changes_constants
 def test_what_is_kept_of_a_policy_s_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "_MAX_TEXTS", 3)
     recorder = Recorder(AuditOptions(writer=STDOUT))

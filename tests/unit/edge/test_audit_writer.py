@@ -594,6 +594,7 @@ def test_workers_that_share_a_pipe_do_not_tear_their_lines(blocking: bool, monke
     assert (report.breaches, report.torn, report.records) == ((), (), 2000)
 
 
+@pytest.mark.changes_constants
 def test_a_pipe_that_nobody_empties_does_not_hold_up_the_end_and_each_line_is_counted(
     full_pipe: Pipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

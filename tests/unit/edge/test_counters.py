@@ -215,6 +215,7 @@ def test_a_thousand_new_names_a_second_are_bounded_and_no_check_is_lost() -> Non
         assert {count for labels, count in found.items() if labels != other} == {1}
 
 
+@pytest.mark.changes_constants
 def test_what_was_counted_before_the_room_was_gone_is_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SERIES", 1)
     shadowed = decided(POLICY, ask("GET https://plain.shop.example/", origin=WEB))

@@ -196,6 +196,7 @@ def test_an_unlisted_origin_is_new_once_wherever_it_asks() -> None:
     assert _counted(ledger) == {NEW_ORIGINS.name: 1, ORIGINS_FOLDED.name: 0}
 
 
+@pytest.mark.changes_constants
 def test_when_it_is_full_it_keeps_whom_it_knows_and_folds_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ENTRIES", 2)
     ledger = _ledger(*_many(2), now=10.0)
@@ -215,6 +216,7 @@ def test_when_it_is_full_it_keeps_whom_it_knows_and_folds_the_others(monkeypatch
     assert orjson.loads(ledger.page())["folded"] == 6
 
 
+@pytest.mark.changes_constants
 def test_a_flood_does_not_hide_that_further_origins_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ENTRIES", 4)
     monkeypatch.setattr(module, "MAX_NEWCOMERS", 10)
@@ -226,6 +228,7 @@ def test_a_flood_does_not_hide_that_further_origins_are_new(monkeypatch: pytest.
     assert len(_entries(ledger)) == 5
 
 
+@pytest.mark.changes_constants
 def test_checks_of_tenants_are_counted_in_a_bounded_number_of_series(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TENANTS", 2)
     names = ("acme", "globex", "initech", "umbrella", "acme")
@@ -239,6 +242,7 @@ def test_checks_of_tenants_are_counted_in_a_bounded_number_of_series(monkeypatch
     }
 
 
+@pytest.mark.changes_constants
 def test_tenants_that_a_full_ledger_folds_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ENTRIES", 1)
     requests = [ask(f"GET https://{name}.api.example/a", origin=SHOP) for name in ("acme", "globex", "acme")]
