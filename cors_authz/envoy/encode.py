@@ -83,7 +83,8 @@ class Encoder:
     def __init__(self, policy: CompiledPolicy | None) -> None:
         self._revision = policy.revision if policy else ""
         self._constants: dict[_Key, _Constant] = {}
-        self._known_names: dict[int, bytes] = {}
+        self._names_of_groups = [b""] * (len(policy.groups) if policy else 0)
+        self._names_of_rules = [b""] * (sum(len(group.rules) for group in policy.groups) if policy else 0)
 
     def encode(self, decision: Decision, decision_id: str) -> bytes:
         """Serialize the answer to a decision.
@@ -131,11 +132,10 @@ class Encoder:
     def _named(self, group: ResourceGroup | None, rule: Rule | None) -> bytes:
         if group is None:
             return _NO_NAMES
-        # Rules count from zero up, groups from minus one down.
-        index = rule.index if rule else ~group.index
-        names = self._known_names.get(index)
-        if names is None:
-            names = self._known_names[index] = _names_part(group.name, rule.name if rule else "")
+        known, index = (self._names_of_rules, rule.index) if rule else (self._names_of_groups, group.index)
+        names = known[index]
+        if not names:
+            names = known[index] = _names_part(group.name, rule.name if rule else "")
         return names
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from cors_authz.policy.pattern import Piece, piece_matcher
 
@@ -21,12 +21,17 @@ class _Slotted(NamedTuple, Generic[T]):
         return _slotted, (self.piece, self.node)
 
 
+_NO_BRANCHES: Final[dict[str, Any]] = {}
+
+
 @dataclass(slots=True)
 class _Node(Generic[T]):
-    literal: dict[str, _Node[T]] = field(default_factory=dict)
-    slotted: list[_Slotted[T]] = field(default_factory=list)
-    here: list[T] = field(default_factory=list)
-    below: list[T] = field(default_factory=list)
+    """Where a pattern leads; what is empty is the same object in all of them, which is always in the caches."""
+
+    literal: dict[str, _Node[T]] = field(default_factory=lambda: _NO_BRANCHES)
+    slotted: tuple[_Slotted[T], ...] = ()
+    here: tuple[T, ...] = ()
+    below: tuple[T, ...] = ()
 
 
 class Trie(Generic[T]):
@@ -46,16 +51,19 @@ class Trie(Generic[T]):
         node = self._root
         for piece in pieces:
             node = _child(node, piece)
-        (node.below if below else node.here).append(value)
+        if below:
+            node.below = (*node.below, value)
+        else:
+            node.here = (*node.here, value)
 
     def find(self, names: Sequence[str]) -> Sequence[T]:
         """Give the values of every pattern that matches all of the names, in no order."""
         node = self._root
-        found: list[T] = []
+        found: tuple[T, ...] = ()
         # Most names lead down one branch.
         for depth, name in enumerate(names):
             if node.slotted:
-                return found + self._search(node, depth, names)
+                return [*found, *self._search(node, depth, names)]
             if node.below:
                 found = found + node.below if found else node.below
             child = node.literal.get(name)
@@ -83,12 +91,14 @@ class Trie(Generic[T]):
 
 def _child(node: _Node[T], piece: Piece) -> _Node[T]:
     if len(piece) == 1 and isinstance(piece[0], str):
+        if not node.literal:
+            node.literal = {}
         return node.literal.setdefault(piece[0], _Node())
     for branch in node.slotted:
         if branch.piece == piece:
             return branch.node
     child: _Node[T] = _Node()
-    node.slotted.append(_slotted(piece, child))
+    node.slotted = (*node.slotted, _slotted(piece, child))
     return child
 
 

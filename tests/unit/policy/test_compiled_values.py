@@ -300,7 +300,7 @@ def test_the_head_of_a_policy() -> None:
 def test_a_route_is_told_by_host_path_methods_and_slots() -> None:
     (fixed,) = POLICY.routes.exact["api.example"]
     (slotted,) = POLICY.routes.patterns.find(("example", "shop", "acme"))
-    assert fixed.paths.find(("orders", "7")) == [
+    assert list(fixed.paths.find(("orders", "7"))) == [
         Route(
             ORDERS,
             0,
@@ -310,7 +310,7 @@ def test_a_route_is_told_by_host_path_methods_and_slots() -> None:
             frozenset({"GET", "HEAD", "OPTIONS", "POST"}),
         )
     ]
-    assert slotted.paths.find(("x-v1", "a")) == [
+    assert list(slotted.paths.find(("x-v1", "a"))) == [
         Route(
             REST,
             1,
@@ -354,7 +354,7 @@ def test_an_origin_is_filed_with_the_rank_of_its_pattern_and_its_place() -> None
     shops = Membership(0, "shops", "https://*.shop.example", at(7, 21))
     anyone = Membership(1_000_000_000, "anyone", "any", at(8, 3))
     assert table == OriginTable({"https://a.shop.example": (web, shops, anyone)}, table.patterns, (anyone,))
-    assert {scheme: trie.find(("example", "shop", "b")) for scheme, trie in table.patterns.items()} == {
+    assert {scheme: list(trie.find(("example", "shop", "b"))) for scheme, trie in table.patterns.items()} == {
         "https": [("", shops)]
     }
 
