@@ -20,13 +20,14 @@ SIZE ?= full
 GRPCIO_OLDEST := 1.66.2
 GRPCIO_NEWEST := 1.85.1
 
-.PHONY: help run observe dashboards test native lint format types proto contract mutants bench bench-readme soak clean
+.PHONY: help run observe dashboards test native wheel lint format types proto contract mutants bench bench-readme soak clean
 
 help:
 	@echo "make run       a tour through a real Envoy, then it stays up (TOUR=only ends after it; PORT=10000)"
 	@echo "make observe   the demo under load, watched: traces, decisions, and Prometheus where it is installed (PORT=10000)"
 	@echo "make test      every test, real Envoy included (ARGS is handed to pytest)"
 	@echo "make native    the same tests on the native wheel, whose hot path is compiled (a C compiler)"
+	@echo "make wheel     the native wheel in dist/, for this platform and this Python"
 	@echo "make lint      format, lint and types, as CI has them"
 	@echo "make format    write the format and the fixes that are safe"
 	@echo "make proto     generate cors_authz/_gen from proto/"
@@ -51,6 +52,10 @@ test: $(VENV)/.dev
 native: $(VENV)/.dev
 	$(BIN)/python -m tests.native
 	cd .native && ../$(BIN)/python -m pytest -n 2 tests/unit tests/property tests/conformance tests/policies tests/contract $(ARGS)
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m tests.native
+	mkdir -p dist && cp .native/source/*.whl dist/
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

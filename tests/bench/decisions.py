@@ -105,7 +105,7 @@ def _commands(shop: Shop, space: Workspace, skipped: dict[str, str]) -> Iterable
         "static, grpc-server": partial(floor, THREADS, answer),
         "cors-authz, completion-queue": partial(product, shop.policy, QUEUE, _full_job(space, QUEUE)),
         "cors-authz, grpc-server": partial(product, shop.policy, THREADS, _full_job(space, THREADS)),
-        "cors-authz from source, completion-queue": partial(
+        "cors-authz, completion-queue, from source": partial(
             from_source, shop.policy, QUEUE, _full_job(space, "source")
         ),
         "static, grpc-go": partial(go_static, answer, raw=False),

@@ -103,7 +103,7 @@ def product(policy: Path, transport: str, watched: Watched) -> Command:
 
 def from_source(policy: Path, transport: str, watched: Watched) -> Command:
     """Give the same command where nothing is compiled."""
-    return _of_package(ROOT, f"cors-authz from source, {transport}", policy, transport, watched)
+    return _of_package(ROOT, f"cors-authz, {transport}, from source", policy, transport, watched)
 
 
 def _of_package(package: Path, name: str, policy: Path, transport: str, watched: Watched) -> Command:
