@@ -48,10 +48,13 @@ observe: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-# Those of the command line and of the demo start programs, which take the package where it is installed.
+# What reaches the compiled modules.
+NATIVE_TESTS := $(addprefix tests/,conformance policies property $(addprefix unit/,fetch pdp envoy review \
+  $(patsubst %,edge/test_%.py,audit_record audit_writer counters ledger observe service tracing tracing_parent)))
+
 native: $(VENV)/.dev
 	$(BIN)/python -m tests.native
-	cd .native && ../$(BIN)/python -m pytest -n 2 tests/unit tests/property tests/conformance tests/policies tests/contract $(ARGS)
+	cd .native && ../$(BIN)/python -m pytest -n 2 $(NATIVE_TESTS) $(wildcard tests/contract/test_transport*.py) $(ARGS)
 
 wheel: $(VENV)/.dev
 	$(BIN)/python -m tests.native
