@@ -52,7 +52,8 @@ def build() -> Path:
 
 
 def _digest() -> str:
-    files = (ROOT / "pyproject.toml", *sorted((ROOT / "cors_authz").rglob("*.py")))
+    found = (file for name in _PACKAGE for file in (ROOT / name, *(ROOT / name).rglob("*")))
+    files = sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
     content = b"".join(str(file).encode() + file.read_bytes() for file in files)
     return sha256(sys.version.encode() + content).hexdigest()
 

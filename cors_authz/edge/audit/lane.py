@@ -63,7 +63,7 @@ class Lane:
         self._lost_before = 0
         self._is_failing = False
         self._ended = Event()
-        self._flusher = Thread(target=self._run, name="audit", daemon=True)
+        self._thread = Thread(target=self._run, name="audit", daemon=True)
         self.append = self._queue.put
         self.lose = self._queue.lose
 
@@ -84,20 +84,20 @@ class Lane:
 
     def start(self) -> None:
         """Begin to write."""
-        self._flusher.start()
+        self._thread.start()
 
     def begin_to_stop(self) -> None:
         """Let the thread write what waits, and end."""
         self._ended.set()
         # The thread alone writes: a write may block for good, and whoever is blocked in it cannot be told to leave.
-        if self._flusher.ident is None:
-            self._flusher.start()
+        if self._thread.ident is None:
+            self._thread.start()
 
     def stop(self) -> None:
         """Wait until all is written, `STOP_SECONDS` at most; what is not known to be written then counts as lost."""
-        self._flusher.join(STOP_SECONDS)
+        self._thread.join(STOP_SECONDS)
         # If it still runs, the sink stays open: a descriptor, once closed, may be another file's, and is written to.
-        if self._flusher.is_alive() or self._queue.waiting:
+        if self._thread.is_alive() or self._queue.waiting:
             self._queue.lose_all()
             _log.error(
                 "the audit trail takes nothing, and is given up: %s; %s records were lost up to now",

@@ -237,7 +237,8 @@ def _key_of_end(decision: Decision) -> _Key:
 def _announced(decision: Decision, facts: Facts) -> _Key:
     """Name what the headers of an answer depend on beside rule and caller: what is asked, what is announced."""
     if facts.kind is _PREFLIGHT:
-        return bool(facts.asked_headers), facts.request.headers.get("access-control-request-private-network") == "true"
+        is_private = facts.request.headers.get("access-control-request-private-network") == "true"
+        return bool(facts.asked_headers), is_private and facts.rule is not None and facts.rule.allow_private_network
     versions = facts.group.versions if facts.group else None
     version = versions.get(facts.version) if versions else None
     if version is None or facts.group is None or facts.route is None:

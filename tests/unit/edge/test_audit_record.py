@@ -368,7 +368,11 @@ originGroups:
 guards:
   clerk: {anyRole: [clerk], provider: main}
 resourceGroups:
-  private: {match: [{hosts: [private.example]}], allow: [{origins: [web], methods: [GET], allowPrivateNetwork: true}]}
+  private:
+    match: [{hosts: [private.example]}]
+    allow:
+    - {origins: [web], methods: [GET], allowPrivateNetwork: true}
+    - {origins: [web], methods: [PUT]}
   unnamed:
     match: [{hosts: [unnamed.example, "{version}.unnamed.example"]}]
     allow: [{origins: [web], methods: [GET]}]
@@ -385,6 +389,10 @@ ANNOUNCED: Final = {
     "a preflight asks for a private network, or says that it does not": (
         preflight("GET https://private.example/", WEB, access_control_request_private_network="false"),
         preflight("GET https://private.example/", WEB, access_control_request_private_network="true"),
+    ),
+    "a private network is asked for, and the one rule allows it where the other does not": (
+        preflight("GET https://private.example/", WEB, access_control_request_private_network="true"),
+        preflight("PUT https://private.example/", WEB, access_control_request_private_network="true"),
     ),
     "a version that no policy names is told, or there is none": (
         ask("GET https://unnamed.example/", origin=WEB),
