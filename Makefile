@@ -46,6 +46,7 @@ observe: $(VENV)/.demo
 	$(BIN)/cors-authz observe --demo --port $(PORT)
 
 test: $(VENV)/.dev
+	$(BIN)/python -m tests.helm.tools
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 # What reaches the compiled modules.
@@ -96,7 +97,7 @@ soak: $(VENV)/.dev
 	$(BIN)/python -m tests.bench.soak
 
 clean:
-	rm -rf .venv .venv-* .bench .native mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .bench .native .tools mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -78,8 +78,6 @@ def _channel(probe: Probe) -> grpc.Channel:
     options: list[tuple[str, str | int]] = [
         # A proxy for what is outside has no way to our own loopback.
         ("grpc.enable_http_proxy", 0),
-        # The service's own configuration is no business of the DNS.
-        ("grpc.service_config_disable_resolution", 1),
         ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
     ]
     if probe.tls is None:
