@@ -20,7 +20,7 @@ SIZE ?= full
 GRPCIO_OLDEST := 1.66.2
 GRPCIO_NEWEST := 1.85.1
 
-.PHONY: help run observe dashboards test native wheel lint format types proto contract mutants bench bench-readme soak clean
+.PHONY: help run observe dashboards chart test native wheel lint format types proto contract mutants bench bench-readme soak clean
 
 help:
 	@echo "make run       a tour through a real Envoy, then it stays up (TOUR=only ends after it; PORT=10000)"
@@ -32,6 +32,7 @@ help:
 	@echo "make format    write the format and the fixes that are safe"
 	@echo "make proto     generate cors_authz/_gen from proto/"
 	@echo "make dashboards  write monitoring/dashboards from monitoring/boards.py"
+	@echo "make chart     write what helm/cors-authz takes from elsewhere: schema, rules, dashboards, its README's table"
 	@echo "make contract  the wire against Envoy's own messages, and the oldest and newest grpcio"
 	@echo "make mutants   change the decision core line by line and see whether a test notices"
 	@echo "make bench     measure the service, its floors and its peers (h2load; Go and Rust where they are installed)"
@@ -77,6 +78,9 @@ proto: $(VENV)/.dev
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m monitoring.boards
+
+chart: $(VENV)/.dev
+	$(BIN)/python -m helm.generated
 
 contract: $(VENV)/.dev .venv-oracle/.ready .venv-grpcio-oldest/.ready .venv-grpcio-newest/.ready
 	CORS_AUTHZ_ORACLE_PYTHON=.venv-oracle/bin/python $(BIN)/python -m pytest tests/contract

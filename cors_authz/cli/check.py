@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import click
 
-from cors_authz import __version__
+from cors_authz.cli.finding_forms import github, sarif
 from cors_authz.cli.policy_option import INVALID_POLICY, sources_at
 from cors_authz.edge.clock import now
 from cors_authz.edge.collector import collector_at_rest
@@ -28,9 +27,6 @@ _NOUNS: Final = {
     Severity.INFO: ("info", "info"),
 }
 """For one finding, and for any other number of them."""
-
-_GITHUB: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
-_SARIF: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
 
 @click.command()
@@ -99,50 +95,12 @@ def _json(findings: Sequence[Finding]) -> str:
     return json.dumps([_object(finding) for finding in findings], indent=2) + "\n"
 
 
-def _github(findings: Sequence[Finding]) -> str:
-    """Write workflow commands. Spec: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
-    return "".join(
-        f"::{_GITHUB[f.severity]} file={_property(f.place.file)},line={f.place.line},col={f.place.column},"
-        f"title={f.code}::{_escaped(f.text)}\n"
-        for f in findings
-    )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def _sarif(findings: Sequence[Finding]) -> str:
-    """Write SARIF 2.1.0. Spec: https://docs.oasis-open.org/sarif/sarif/v2.1.0/."""
-    rules = [{"id": code} for code in sorted({finding.code for finding in findings})]
-    driver = {"name": "cors-authz", "version": __version__, "rules": rules}
-    run = {"tool": {"driver": driver}, "results": [_result(finding) for finding in findings]}
-    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
-    return json.dumps(log, indent=2) + "\n"
-
-
-def _result(finding: Finding) -> Mapping[str, object]:
-    region = {"startLine": finding.place.line, "startColumn": finding.place.column}
-    location = {"artifactLocation": {"uri": quote(finding.place.file)}, "region": region}
-    result: dict[str, object] = {
-        "ruleId": finding.code,
-        "level": _SARIF[finding.severity],
-        "message": {"text": finding.text},
-        "locations": [{"physicalLocation": location}],
-    }
-    return result | {"suppressions": [{"kind": "inSource"}]} if finding.suppressed else result
-
-
 _OF_A_REPOSITORY: Final = frozenset({"github", "sarif"})
 """Forms whose readers look for a file from where the command ran; elsewhere it is named from the policy on."""
 
 _FORMS: Final[Mapping[str, Callable[[Sequence[Finding]], str]]] = {
     "text": _text,
     "json": _json,
-    "sarif": _sarif,
-    "github": _github,
+    "sarif": sarif,
+    "github": github,
 }

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
-from cors_authz.envoy.bootstrap import Address, Options, bootstrap
+from cors_authz.cli.envoy_address import BoundAddress, ReachedAddress, is_ip, is_name
+from cors_authz.envoy.bootstrap import Address, Config, Options, ServiceTls, bootstrap
+from cors_authz.envoy.parts import PLACES, Part, part_of
 
 _ADMIN: Final = "127.0.0.1:9901"
+_WHOLE: Final = "all"
+_HEAD: Final = "An Envoy that asks cors-authz about every request. What the comments say was measured on Envoy 1.40."
 
-
-class _Address(click.ParamType[Address]):
-    """An address as gRPC writes it."""
-
-    name = "host:port|unix:path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:  # noqa: ANN401 - click's signature
-        """Read it."""
-        try:
-            return value if isinstance(value, Address) else Address.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-_address = _Address()
+_bound: Final = BoundAddress()
+_reached: Final = ReachedAddress()
 
 
 @click.group()
@@ -34,32 +26,106 @@ def export() -> None:
 
 
 @export.command()
-@click.option("--listen", type=_address, default="0.0.0.0:8080", show_default=True, help="Where clients connect.")
+@click.option(
+    "--part",
+    type=click.Choice([_WHOLE, *(part.value for part in Part)]),
+    default=_WHOLE,
+    show_default=True,
+    help="A whole Envoy, or what to paste into one that you have; that one needs all four parts.",
+)
+@click.option("--upstream", type=_reached, help="What is protected; a whole Envoy needs it.")
 @click.option(
     "--authz",
-    type=_address,
+    type=_reached,
     multiple=True,
     default=["127.0.0.1:9191"],
     show_default=True,
-    help="An endpoint of `cors-authz serve`; once for each worker.",
+    help="An endpoint of `cors-authz serve`; once for each worker. A name stands for all of its addresses.",
 )
-@click.option("--upstream", type=_address, required=True, help="What is protected.")
+@click.option("--authz-ca", metavar="FILE", help="Speak TLS to the service: who signed its certificate (PEM).")
+@click.option("--authz-name", metavar="NAME", help="What the service's certificate names; by default --authz's host.")
+@click.option("--authz-cert", metavar="FILE", help="The certificate chain that Envoy shows to the service (PEM).")
+@click.option("--authz-key", metavar="FILE", help="Its private key (PEM).")
+@click.option(
+    "--timeout-ms",
+    type=click.IntRange(50, 60_000),
+    default=Options().timeout_ms,
+    show_default=True,
+    help="How long a check may take, all of its tries; each gets a fifth of it.",
+)
+@click.option("--access-log", type=_reached, help="Where `cors-authz access-log` listens; without it, nothing is sent.")
+@click.option("--listen", type=_bound, default="0.0.0.0:8080", show_default=True, help="Where clients connect.")
 @click.option(
     "--admin",
-    type=_address,
+    type=_bound,
     default=_ADMIN,
     show_default=True,
     help="Envoy's admin interface; whoever reaches it controls Envoy.",
 )
-@click.option("--access-log", type=_address, help="Where `cors-authz access-log` listens; without it, nothing is sent.")
-@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
-def envoy(form: str, access_log: Address | None, **addresses: Any) -> None:  # noqa: ANN401 - click checked each of them
-    """Print the bootstrap of an Envoy that asks the service and, with --access-log, tells what clients got."""
-    config = bootstrap(**addresses, options=Options(access_logs=access_log))
-    click.echo(_yaml(config) if form == "yaml" else json.dumps(config, indent=2))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["yaml", "json"]),
+    default="yaml",
+    show_default=True,
+    help="YAML has comments that say what fails without a setting.",
+)
+def envoy(form: str, part: str, **given: Any) -> None:  # noqa: ANN401 - click checked each of them
+    """Print the configuration of an Envoy that asks the service and, with --access-log, tells what clients got.
+
+    Paths of files are Envoy's: they are not looked at here.
+    """
+    config = _whole(given) if part == _WHOLE else part_of(Part(part), _endpoints(given), _options(given))
+    click.echo(json.dumps(config, indent=2) if form == "json" else _yaml(config, part), nl=form == "json")
 
 
-def _yaml(config: object) -> str:
-    import yaml
+def _whole(given: dict[str, Any]) -> Config:
+    if given["upstream"] is None:
+        raise click.UsageError("a whole Envoy needs --upstream; --part prints what needs none")
+    return bootstrap(given["listen"], _endpoints(given), given["upstream"], given["admin"], _options(given))
 
-    return yaml.safe_dump(config, sort_keys=False).rstrip("\n")
+
+def _endpoints(given: dict[str, Any]) -> Sequence[Address]:
+    authz: Sequence[Address] = given["authz"]
+    sockets = [address for address in authz if address.path]
+    names = [address for address in authz if not address.path and not is_ip(address.host)]
+    if sockets and names:
+        raise click.UsageError(
+            f"--authz: Envoy keeps no cluster of a name (`{names[0]}`) and a Unix socket (`{sockets[0]}`); choose one"
+        )
+    return authz
+
+
+def _options(given: dict[str, Any]) -> Options:
+    return Options(timeout_ms=given["timeout_ms"], authz_tls=_tls(given), access_logs=given["access_log"])
+
+
+def _tls(given: dict[str, Any]) -> ServiceTls | None:
+    ca, name, cert, key = (given[f"authz_{part}"] for part in ("ca", "name", "cert", "key"))
+    if ca is None and name is cert is key is None:
+        return None
+    if not ca:
+        # Also where a shell's variable is empty: that must not turn TLS off.
+        raise click.UsageError("--authz-name, --authz-cert and --authz-key need --authz-ca, and it names a file")
+    if bool(cert) != bool(key) or "" in (cert, key):
+        raise click.UsageError("--authz-cert and --authz-key go together, and each names a file")
+    return ServiceTls(ca, _certified_name(name, given["authz"]), cert or "", key or "")
+
+
+def _certified_name(name: str | None, authz: Sequence[Address]) -> str:
+    """Take what the service's certificate names from the endpoints, where they say it."""
+    if name is not None and not is_ip(name) and not is_name(name):
+        raise click.UsageError(f"--authz-name: `{name}` is neither a host name nor an IP address")
+    names = {address.host for address in authz} if name is None else {name}
+    if len(names) > 1 or "" in names:
+        raise click.UsageError("--authz does not say what the service's certificate names; say it by --authz-name")
+    # The dot that ends a name in the DNS is in no certificate: https://datatracker.ietf.org/doc/html/rfc6066#section-3.
+    return names.pop().removesuffix(".")
+
+
+def _yaml(config: Config, part: str) -> str:
+    from cors_authz.envoy.annotate import annotated
+    from cors_authz.envoy.notes import NOTES
+
+    head = _HEAD if part == _WHOLE else PLACES[Part(part)]
+    return f"# {head}\n{annotated(config, NOTES)}"

@@ -15,9 +15,11 @@ _VERBS: Final = {
     "audit": "the files of the audit trail, verified and read",
     "check": "parse and lint a policy",
     "demo": "a tour through a real Envoy on this machine",
+    "doctor": "what is wrong in how an Envoy asks the service",
     "explain": "the answer to one request, and every step that leads to it",
     "export": "configuration for those who stand around the service",
     "fmt": "write a policy in the one way",
+    "health": "whether a service that runs is serving",
     "inspect": "what follows from a policy before any request is made",
     "observe": "decisions and traces live on this terminal",
     "origins": "who asks: how often, who never does, and who is not listed",
@@ -61,5 +63,5 @@ def _version() -> str:
 def cli() -> None:
     """One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
 
-    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift, 7 a broken audit trail.
+    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift or findings, 7 a broken audit trail.
     """

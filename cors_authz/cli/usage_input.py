@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import Future
 from threading import Thread
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 import urllib3
@@ -24,6 +24,16 @@ _PAGE_OF_ENDPOINT: Final = re.compile("(?:/metrics|/origins)?/*$")
 _SCHEMES: Final = ("http://", "https://")
 _ADDRESS: Final = re.compile(r"[\w.\-\[\]:]+:[0-9]{1,5}(?:/[a-z]*)?")
 """An address that lacks its scheme."""
+
+
+class Mends(NamedTuple):
+    """What to do where no page comes: `late` where it takes too long, `other` where something else is answered."""
+
+    late: str
+    other: str
+
+
+_MENDS: Final = Mends("name audit files", "name a service's metrics endpoint")
 
 
 def read_into(usage: Usage, sources: Iterable[str]) -> None:
@@ -55,35 +65,39 @@ def _read_file(usage: Usage, name: str) -> None:
 def _read_service(usage: Usage, url: str) -> None:
     address = _PAGE_OF_ENDPOINT.sub("", url) + _PAGE
     try:
-        usage.read_page(_fetched(address))
+        usage.read_page(fetched(address, _MENDS))
     except UnreadablePageError as error:
         raise click.UsageError(f"`{address}` was read, and {error}; name a service's metrics endpoint") from error
 
 
-def _fetched(address: str) -> bytes:
+def fetched(address: str, mends: Mends) -> bytes:
+    """Read the page at a URL: at most 64 MiB of it, and for at most a minute.
+
+    Raises: click.UsageError that says what to do.
+    """
     answer: Future[bytes] = Future()
     # A thread that nobody waits for: a socket knows no deadline but that of the next byte.
-    Thread(target=_fetch, args=(address, answer), daemon=True).start()
+    Thread(target=_fetch, args=(address, mends, answer), daemon=True).start()
     try:
         return answer.result(DEADLINE_SECONDS)
     except TimeoutError as error:
-        said = f"`{address}` has not answered to the end within {DEADLINE_SECONDS:g} seconds; name audit files"
+        said = f"`{address}` has not answered to the end within {DEADLINE_SECONDS:g} seconds; {mends.late}"
         raise click.UsageError(said) from error
 
 
-def _fetch(address: str, answer: Future[bytes]) -> None:
+def _fetch(address: str, mends: Mends, answer: Future[bytes]) -> None:
     try:
-        answer.set_result(_answer_of(address))
+        answer.set_result(_answer_of(address, mends))
     except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
         answer.set_exception(error)
 
 
-def _answer_of(address: str) -> bytes:
+def _answer_of(address: str, mends: Mends) -> bytes:
     http = urllib3.PoolManager(timeout=TIMEOUT_SECONDS, retries=False)
     try:
         with http.request("GET", address, preload_content=False) as response:
             if response.status != 200:  # noqa: PLR2004 - the one status that brings a page
-                raise click.UsageError(f"`{address}` answers {response.status}; name a service's metrics endpoint")
+                raise click.UsageError(f"`{address}` answers {response.status}; {mends.other}")
             page = response.read(MAX_PAGE_BYTES + 1)
     except urllib3.exceptions.HTTPError as error:
         raise click.UsageError(f"`{address}` cannot be read: {error}") from error

@@ -1,7 +1,7 @@
 """The Envoy that stands in front of the service, as plain data for Envoy's JSON bootstrap.
 
-The demo and the integration tests start it. What is set here was measured on Envoy 1.40; where a setting looks like a
-matter of taste, its comment says what failed without it.
+The demo and the integration tests start it. What is set here was measured on Envoy 1.40; what fails without a setting
+is told in `notes.py`, which `cors-authz export envoy` prints beside the settings.
 """
 
 from __future__ import annotations
@@ -106,11 +106,26 @@ class Tls(NamedTuple):
     client_ca: str = ""
 
 
+class ServiceTls(NamedTuple):
+    """How Envoy speaks TLS to the service; the files (PEM) are Envoy's to read.
+
+    `ca` signed the service's certificate, which names `name`: a host name or an IP address. `certificate` and
+    `private_key` are what Envoy shows for itself, both or neither.
+    """
+
+    ca: str
+    name: str
+    certificate: str = ""
+    private_key: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What deployments vary.
 
     Attributes:
+        timeout_ms: How long a check may take, all of its tries; each gets a fifth of it.
+        authz_tls: How TLS is spoken to the service; None speaks in the clear.
         encode_raw_headers: Send the bytes of headers as they came, instead of text with `!` for what is not UTF-8.
         access_log: The file of the access log; "" is the standard output.
         access_logs: Where `cors-authz access-log` listens; None sends it nothing.
@@ -121,6 +136,8 @@ class Options:
         tls: The listener's certificate; None is plain HTTP/1.1 and HTTP/2 with prior knowledge.
     """
 
+    timeout_ms: int = 500
+    authz_tls: ServiceTls | None = None
     encode_raw_headers: bool = False
     access_log: str = ""
     access_logs: Address | None = None
@@ -132,6 +149,7 @@ class Options:
 
 
 _PLAIN = Options()
+_TRIES = 5
 
 
 def bootstrap(
@@ -141,7 +159,7 @@ def bootstrap(
 
     Args:
         listen: Where clients connect; port 0 lets the system choose.
-        authz: The instances of the service: all of them Unix sockets and IP addresses, or all of them host names.
+        authz: The instances of the service; Unix sockets and host names do not go together.
         upstream: What is protected.
         admin: Envoy's admin interface; anyone who reaches it controls Envoy, so keep it on loopback.
         options: What deployments vary.
@@ -155,9 +173,94 @@ def bootstrap(
         "admin": {"address": _address(admin)},
         "static_resources": {
             "listeners": [_listener(listen, options)],
-            "clusters": [_authz_cluster(authz), _cluster(UPSTREAM_CLUSTER, [upstream]), *_telemetry_clusters(options)],
+            "clusters": [
+                authz_cluster(authz, options.authz_tls),
+                _cluster(UPSTREAM_CLUSTER, [upstream]),
+                *telemetry_clusters(options),
+            ],
         },
     }
+
+
+def authz_filter(options: Options) -> Config:
+    """Describe the HTTP filter that asks the service: the first of the connection manager's `http_filters`.
+
+    Spec: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/extensions/filters/http/ext_authz/v3/ext_authz.proto.
+    """
+    return {
+        "name": _EXT_AUTHZ,
+        "typed_config": _typed(
+            "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            transport_api_version="V3",
+            grpc_service=_grpc_service(options.timeout_ms),
+            encode_raw_headers=options.encode_raw_headers,
+            metadata_context_namespaces=[_JWT_AUTHN],
+            route_metadata_context_namespaces=[ROUTE_NAMESPACE],
+            validate_mutations=True,
+            failure_mode_allow=False,
+            status_on_error={"code": 503},
+            charge_cluster_response_stats=False,
+        ),
+    }
+
+
+def manager_settings(options: Options) -> Config:
+    """Describe what the service needs of the connection manager that its filter stands in.
+
+    Spec: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto.
+    """
+    return {
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"},
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "http2_protocol_options": {"allow_connect": True},
+        "access_log": [_access_log(options.access_log), *([_grpc_access_log()] if options.access_logs else [])],
+    }
+
+
+def host_settings() -> Config:
+    """Describe what the service needs of each virtual host."""
+    return {"response_headers_to_remove": list(CORS_RESPONSE_HEADERS)}
+
+
+def authz_cluster(authz: Sequence[Address], tls: ServiceTls | None) -> Config:
+    """Describe how the instances are reached so that a restart, a crash or a hang of one of two fails no request.
+
+    Spec: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/cluster/v3/cluster.proto.
+    """
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    transport = {"transport_socket": _tls_socket(_upstream_tls(tls))} if tls else {}
+    return {
+        # The health check tells which of a name's addresses serve.
+        **_cluster(AUTHZ_CLUSTER, authz, "ALL"),
+        **transport,
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
+        "health_checks": [_health_check()],
+        "outlier_detection": _outlier_detection(),
+        "circuit_breakers": {
+            "thresholds": [{"max_retries": 1000, "max_requests": 10000, "max_pending_requests": 10000}]
+        },
+        "typed_extension_protocol_options": {
+            protocol: _typed(
+                protocol, explicit_http_config={"http2_protocol_options": {}}, retry_policy=_retry_policy()
+            )
+        },
+    }
+
+
+def telemetry_clusters(options: Options) -> list[Config]:
+    """Describe where the access log and spans go, as far as the options send them."""
+    wanted = {ACCESS_LOG_CLUSTER: options.access_logs, TRACING_CLUSTER: options.tracing}
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    http2 = {protocol: _typed(protocol, explicit_http_config={"http2_protocol_options": {}})}
+    return [
+        {**_cluster(name, [address]), "typed_extension_protocol_options": http2}
+        for name, address in wanted.items()
+        if address is not None
+    ]
 
 
 def _is_port(text: str) -> bool:
@@ -181,25 +284,23 @@ def _listener(listen: Address, options: Options) -> Config:
         ]
     }
     if options.tls:
-        chain["transport_socket"] = {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": _downstream_tls(options.tls),
-        }
+        chain["transport_socket"] = _tls_socket(_downstream_tls(options.tls))
     return {
         "name": "ingress",
         "address": _address(listen),
-        # Otherwise a second Envoy binds the port without an error and takes half of the connections.
         "enable_reuse_port": False,
         "filter_chains": [chain],
     }
 
 
+def _tls_socket(context: Config) -> Config:
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
 def _downstream_tls(tls: Tls) -> Config:
     context: Config = {
         "alpn_protocols": ["h2", "http/1.1"],
-        "tls_certificates": [
-            {"certificate_chain": {"filename": tls.certificate}, "private_key": {"filename": tls.private_key}}
-        ],
+        "tls_certificates": [_certificate(tls.certificate, tls.private_key)],
     }
     if tls.client_ca:
         context["validation_context"] = {"trusted_ca": {"filename": tls.client_ca}}
@@ -211,28 +312,37 @@ def _downstream_tls(tls: Tls) -> Config:
     )
 
 
+def _certificate(chain: str, private_key: str) -> Config:
+    return {"certificate_chain": {"filename": chain}, "private_key": {"filename": private_key}}
+
+
+def _upstream_tls(tls: ServiceTls) -> Config:
+    shown = {"tls_certificates": [_certificate(tls.certificate, tls.private_key)]} if tls.certificate else {}
+    by_address = _is_ip(tls.name)
+    named = {"san_type": "IP_ADDRESS" if by_address else "DNS", "matcher": {"exact": tls.name}}
+    return _typed(
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        # An address is no server name: https://datatracker.ietf.org/doc/html/rfc6066#section-3.
+        **({} if by_address else {"sni": tls.name}),
+        common_tls_context={
+            "alpn_protocols": ["h2"],
+            **shown,
+            "validation_context": {
+                "trusted_ca": {"filename": tls.ca},
+                "match_typed_subject_alt_names": [named],
+            },
+        },
+    )
+
+
 def _connection_manager(options: Options) -> Config:
     return _typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="ingress",
         codec_type="AUTO",
-        # Envoy is the edge: every request gets an x-request-id of Envoy's own, by which the service knows a repeated
-        # check; otherwise a client could name its request like another one.
-        use_remote_address=True,
-        # The service decides on the path that the router takes.
-        normalize_path=True,
-        merge_slashes=True,
-        # `%2F` and `%5C` stay: the service refuses them with a reason that a developer can read; REJECT_REQUEST would
-        # answer a bare 400 without asking it, and UNESCAPE would decide for those groups that take opaque slashes.
-        path_with_escaped_slashes_action="KEEP_UNCHANGED",
-        # Upstreams behind CGI or WSGI read `x_http_method_override` as `x-http-method-override`; the service does not.
-        common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
-        upgrade_configs=[{"upgrade_type": "websocket"}],
-        # Browsers on HTTP/2 open WebSockets by extended CONNECT.
-        http2_protocol_options={"allow_connect": True},
-        access_log=[_access_log(options.access_log), *([_grpc_access_log()] if options.access_logs else [])],
+        **manager_settings(options),
         route_config=_route_config(options.routes),
-        http_filters=[*options.http_filters_before, _ext_authz(options), *options.http_filters_after, _router()],
+        http_filters=[*options.http_filters_before, authz_filter(options), *options.http_filters_after, _router()],
         **_tracing(options),
     )
 
@@ -243,13 +353,11 @@ def _access_log(path: str) -> Config:
             "time": "%START_TIME%",
             "method": "%REQUEST_HEADER(:METHOD)%",
             "authority": "%REQUEST_HEADER(:AUTHORITY)%",
-            # Queries carry tokens of careless clients.
             "path": "%PATH(NQ)%",
             "code": "%RESPONSE_CODE%",
             "details": "%RESPONSE_CODE_DETAILS%",
             "flags": "%RESPONSE_FLAGS%",
             "request_id": "%REQUEST_HEADER(X-REQUEST-ID)%",
-            # The only thing that tells an answered preflight from a refusal: Envoy counts and flags both as denied.
             "decision": f"%DYNAMIC_METADATA({_EXT_AUTHZ})%",
         }
     }
@@ -266,7 +374,6 @@ def _grpc_access_log() -> Config:
         "log_name": AUTHZ_CLUSTER,
         "transport_api_version": "V3",
         "grpc_service": {"envoy_grpc": {"cluster_name": ACCESS_LOG_CLUSTER}},
-        # What a client got is told a second later, in batches: the listener pays per message more than per entry.
         "buffer_flush_interval": "1s",
     }
     return {
@@ -299,60 +406,23 @@ def _tracing(options: Options) -> Config:
     }
 
 
-def _telemetry_clusters(options: Options) -> list[Config]:
-    wanted = {ACCESS_LOG_CLUSTER: options.access_logs, TRACING_CLUSTER: options.tracing}
-    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    http2 = {protocol: _typed(protocol, explicit_http_config={"http2_protocol_options": {}})}
-    return [
-        {**_cluster(name, [address]), "typed_extension_protocol_options": http2}
-        for name, address in wanted.items()
-        if address is not None
-    ]
-
-
 def _route_config(routes: Sequence[Mapping[str, Any]]) -> Config:
     everything = {"match": {"prefix": "/"}, "route": {"cluster": UPSTREAM_CLUSTER}}
     host = {
         "name": "all",
         "domains": ["*"],
-        # On the virtual host, not in a header_mutation filter: this takes the upstream's headers and leaves those that
-        # the service puts on its own answers, refused preflights included.
-        "response_headers_to_remove": list(CORS_RESPONSE_HEADERS),
+        **host_settings(),
         "routes": [*routes, everything],
     }
     return {"name": "ingress", "virtual_hosts": [host]}
 
 
-def _ext_authz(options: Options) -> Config:
-    return {
-        "name": _EXT_AUTHZ,
-        "typed_config": _typed(
-            "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
-            transport_api_version="V3",
-            grpc_service=_grpc_service(),
-            encode_raw_headers=options.encode_raw_headers,
-            metadata_context_namespaces=[_JWT_AUTHN],
-            route_metadata_context_namespaces=[ROUTE_NAMESPACE],
-            # Otherwise a line break in a value that the service sends becomes a header of its own.
-            validate_mutations=True,
-            failure_mode_allow=False,
-            # An outage is not a refusal: the default would be 403.
-            status_on_error={"code": 503},
-            # Otherwise preflights and refusals count as answers of an upstream that never saw them.
-            charge_cluster_response_stats=False,
-        ),
-    }
-
-
-def _grpc_service() -> Config:
+def _grpc_service(timeout_ms: int) -> Config:
     return {
         "envoy_grpc": {"cluster_name": AUTHZ_CLUSTER},
-        # The whole budget; it must hold two tries and the pause between them.
-        "timeout": "0.5s",
+        "timeout": f"{timeout_ms / 1000}s",
         "initial_metadata": [
-            # The only per-try timeout that ext_authz heeds; without it an instance that hangs fails every request.
-            {"key": "x-envoy-upstream-rq-per-try-timeout-ms", "value": "100"},
-            # A request may be checked twice; the service tells by this name that it is the same.
+            {"key": "x-envoy-upstream-rq-per-try-timeout-ms", "value": str(timeout_ms // _TRIES)},
             {"key": "x-request-id", "value": "%REQUEST_HEADER(X-REQUEST-ID)%"},
         ],
     }
@@ -365,42 +435,29 @@ def _router() -> Config:
     }
 
 
-def _cluster(name: str, addresses: Sequence[Address]) -> Config:
+def _cluster(name: str, addresses: Sequence[Address], lookup: str = "V4_PREFERRED") -> Config:
     endpoints = [{"endpoint": {"address": _address(address)}} for address in addresses]
+    is_static = all(_is_literal(address) for address in addresses)
+    discovery = {"type": "STATIC"} if is_static else {"type": "STRICT_DNS", "dns_lookup_family": lookup}
     return {
         "name": name,
         "connect_timeout": "0.25s",
-        "type": "STATIC" if all(_is_literal(address) for address in addresses) else "STRICT_DNS",
+        **discovery,
         "lb_policy": "ROUND_ROBIN",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
 
 
 def _is_literal(address: Address) -> bool:
+    return bool(address.path) or _is_ip(address.host)
+
+
+def _is_ip(host: str) -> bool:
     try:
-        return bool(address.path or ip_address(address.host))
+        ip_address(host)
     except ValueError:
         return False
-
-
-def _authz_cluster(addresses: Sequence[Address]) -> Config:
-    """Reach the instances so that a restart, a crash or a hang of one of two fails no request."""
-    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    return {
-        **_cluster(AUTHZ_CLUSTER, addresses),
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "health_checks": [_health_check()],
-        "outlier_detection": _outlier_detection(),
-        # The default of three concurrent retries overflows as soon as an instance goes.
-        "circuit_breakers": {
-            "thresholds": [{"max_retries": 1000, "max_requests": 10000, "max_pending_requests": 10000}]
-        },
-        "typed_extension_protocol_options": {
-            protocol: _typed(
-                protocol, explicit_http_config={"http2_protocol_options": {}}, retry_policy=_retry_policy()
-            )
-        },
-    }
+    return True
 
 
 def _health_check() -> Config:
@@ -421,7 +478,7 @@ def _outlier_detection() -> Config:
         "enforcing_consecutive_gateway_failure": 100,
         "consecutive_5xx": 3,
         "split_external_local_origin_errors": True,
-        "consecutive_local_origin_failure": 2,
+        "consecutive_local_origin_failure": 5,
         "interval": "1s",
         "base_ejection_time": "3s",
         "max_ejection_percent": 50,
@@ -429,7 +486,6 @@ def _outlier_detection() -> Config:
 
 
 def _retry_policy() -> Config:
-    # On the cluster: the retry policies of grpc_service are accepted by Envoy and have no effect for ext_authz.
     previous_hosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     return {
         "retry_on": ",".join(_RETRIED),

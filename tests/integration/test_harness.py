@@ -34,7 +34,8 @@ from cors_authz._gen.wire.external_auth_pb2 import (
 )
 from cors_authz.demo.envoy_process import EnvoyError, EnvoyProcess, find_envoy
 from cors_authz.demo.upstream import Page, Upstream
-from cors_authz.envoy.bootstrap import Address, Config, Options, Tls, bootstrap
+from cors_authz.envoy.bootstrap import Address, Config, Options, Tls, authz_cluster, bootstrap
+from tests.integration.conftest import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -648,15 +649,36 @@ def test_4_6_one_slow_try_is_repeated_so_a_request_may_be_checked_twice_under_on
     assert (answer.status, len(plain.service.requests) > 1, len(ids)) == (200, True, 1)
 
 
-def test_4_8_an_instance_that_says_not_serving_is_asked_no_more(mesh: MeshFactory) -> None:
+def test_4_8_an_instance_that_says_not_serving_is_asked_on_where_there_is_no_other(mesh: MeshFactory) -> None:
     draining = answering(mesh(lambda _: b""), ALLOW)
-    before = draining.request("GET", "/").status
 
     draining.service.serving = False
     wait_for_line(lambda: draining.envoy.admin("/stats?filter=membership"), "cluster.authz.membership_healthy: 0")
 
-    after = answering(draining, ALLOW).request("GET", "/").status
-    assert (before, after, draining.service.requests) == (200, 503, [])
+    assert draining.request("GET", "/").status == 200
+
+
+def test_4_8_an_instance_that_says_not_serving_is_asked_no_more_while_another_serves(mesh: MeshFactory) -> None:
+    other = Service(lambda _: ALLOW.SerializeToString())
+    with other.serve("127.0.0.1:0") as address:
+
+        def add(config: Config) -> None:
+            config["static_resources"]["clusters"][0] = authz_cluster([address, *addresses_of(config)], None)
+
+        draining = mesh(lambda _: b"", alter=add)
+        draining.service.serving = False
+        wait_for_line(lambda: draining.envoy.admin("/stats?filter=membership"), "cluster.authz.membership_healthy: 1")
+        draining.service.requests.clear()
+
+        statuses = [draining.request("GET", "/").status for _ in range(6)]
+
+    assert (statuses, draining.service.requests, len(other.requests)) == ([200] * 6, [], 6)
+
+
+def addresses_of(config: Config) -> list[Address]:
+    (endpoints,) = config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"]
+    sockets = [each["endpoint"]["address"]["socket_address"] for each in endpoints["lb_endpoints"]]
+    return [Address(socket["address"], socket["port_value"]) for socket in sockets]
 
 
 def test_4_5_without_validate_mutations_a_line_break_in_a_value_becomes_a_header(loose: Mesh) -> None:

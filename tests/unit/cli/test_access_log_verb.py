@@ -1,17 +1,14 @@
-"""`access-log` and `export envoy`: options become settings, what cannot be is refused, what is printed is an Envoy."""
+"""`access-log`: options become settings, and what cannot be is refused."""
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 from cors_authz.cli import access_log as module
@@ -23,7 +20,6 @@ from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.transport.interface import Tls, TransportError
-from cors_authz.envoy.bootstrap import Address, Options, bootstrap
 
 ROOT = Path(__file__).parents[3]
 
@@ -162,39 +158,3 @@ def test_an_invalid_policy_is_refused_as_by_serve(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
     assert (ended.returncode, "policy.yaml:1:1: CX" in ended.stderr) == (3, True)
-
-
-ARGUMENTS = ("export", "envoy", "--upstream", "127.0.0.1:8000")
-LISTEN, ADMIN = Address("0.0.0.0", 8080), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
-UPSTREAM = Address("127.0.0.1", 8000)
-
-EXPORTED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "by default one worker of the service, and nobody who is told": (
-        (),
-        bootstrap(LISTEN, [Address("127.0.0.1", 9191)], UPSTREAM, ADMIN),
-    ),
-    "several workers, and a listener of the access log": (
-        ("--authz", "authz:9191", "--authz", "authz:9192", "--access-log", "[::1]:9200"),
-        bootstrap(
-            LISTEN,
-            [Address("authz", 9191), Address("authz", 9192)],
-            UPSTREAM,
-            ADMIN,
-            Options(access_logs=Address("::1", 9200)),
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize("sentence", EXPORTED)
-def test_an_envoy_is_printed_in_both_forms(sentence: str) -> None:
-    arguments, expected = EXPORTED[sentence]
-
-    assert yaml.safe_load(run(*ARGUMENTS, *arguments).stdout) == expected
-    assert json.loads(run(*ARGUMENTS, *arguments, "--format", "json").stdout) == expected
-
-
-def test_an_address_that_is_none_is_a_usage_error() -> None:
-    result = run("export", "envoy", "--upstream", "nowhere")
-
-    assert (result.exit_code, "`nowhere` is not an address; write HOST:PORT" in result.stderr) == (2, True)

@@ -98,7 +98,9 @@ def test_the_sum_counts_in_the_right_number(policy: Path) -> None:
 
 def test_the_help_says_how_it_ends() -> None:
     said = " ".join(CliRunner().invoke(cli, ["--help"]).stdout.split())
-    assert "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift, 7 a broken audit trail." in said
+    assert (
+        "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift or findings, 7 a broken audit trail." in said
+    )
     assert " check parse and lint a policy demo " in said
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cors_authz.envoy.bootstrap import Address, Options, Tls, bootstrap
+from cors_authz.envoy.bootstrap import Address, Options, ServiceTls, Tls, bootstrap
 
 LISTEN, ADMIN = Address("0.0.0.0", 8080), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
 AUTHZ = [Address("10.0.0.1", 9000), Address("", 0, "/run/authz.sock")]
@@ -137,7 +137,7 @@ def test_the_service_is_reached_as_measured_so_that_a_restart_fails_no_request()
                 }
             ],
         },
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "health_checks": [
             {
                 "timeout": "0.3s",
@@ -154,7 +154,7 @@ def test_the_service_is_reached_as_measured_so_that_a_restart_fails_no_request()
             "enforcing_consecutive_gateway_failure": 100,
             "consecutive_5xx": 3,
             "split_external_local_origin_errors": True,
-            "consecutive_local_origin_failure": 2,
+            "consecutive_local_origin_failure": 5,
             "interval": "1s",
             "base_ejection_time": "3s",
             "max_ejection_percent": 50,
@@ -270,6 +270,87 @@ def test_how_the_instances_are_found(sentence: str) -> None:
     config = bootstrap(LISTEN, [Address.parse(text) for text in texts], UPSTREAM, ADMIN)
 
     assert config["static_resources"]["clusters"][0]["type"] == expected
+
+
+def test_every_address_of_the_services_name_is_asked_and_others_names_are_taken_at_one_kind() -> None:
+    options = Options(access_logs=Address("logs", 1), tracing=Address("spans", 1))
+    config = bootstrap(LISTEN, [Address("authz", 1)], Address("localhost", 1), ADMIN, options)
+
+    assert {each["name"]: each["dns_lookup_family"] for each in config["static_resources"]["clusters"]} == {
+        "authz": "ALL",
+        "upstream": "V4_PREFERRED",
+        "access_log": "V4_PREFERRED",
+        "tracing": "V4_PREFERRED",
+    }
+
+
+SERVICE_TLS = {
+    "a name is asked for, and is the only one that the certificate may have": (
+        ServiceTls("ca.pem", "authz"),
+        {"sni": "authz"},
+        {"san_type": "DNS", "matcher": {"exact": "authz"}},
+        {},
+    ),
+    "an address is not asked for, and is the only one that the certificate may have": (
+        ServiceTls("ca.pem", "::1"),
+        {},
+        {"san_type": "IP_ADDRESS", "matcher": {"exact": "::1"}},
+        {},
+    ),
+    "Envoy shows who it is": (
+        ServiceTls("ca.pem", "authz", "envoy.pem", "envoy.key"),
+        {"sni": "authz"},
+        {"san_type": "DNS", "matcher": {"exact": "authz"}},
+        {
+            "tls_certificates": [
+                {"certificate_chain": {"filename": "envoy.pem"}, "private_key": {"filename": "envoy.key"}}
+            ]
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", SERVICE_TLS)
+def test_tls_to_the_service(sentence: str) -> None:
+    tls, server_name, named, shown = SERVICE_TLS[sentence]
+
+    authz, upstream = build(Options(authz_tls=tls))["static_resources"]["clusters"]
+
+    assert authz["transport_socket"] == {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            **server_name,
+            "common_tls_context": {
+                "alpn_protocols": ["h2"],
+                **shown,
+                "validation_context": {
+                    "trusted_ca": {"filename": "ca.pem"},
+                    "match_typed_subject_alt_names": [named],
+                },
+            },
+        },
+    }
+    assert "transport_socket" not in upstream
+
+
+TIMES = {
+    "as it is": (500, "0.5s", "100"),
+    "a fraction of a millisecond is no time of a try": (54, "0.054s", "10"),
+    "whole seconds": (60_000, "60.0s", "12000"),
+}
+
+
+@pytest.mark.parametrize("sentence", TIMES)
+def test_each_try_of_a_check_has_a_fifth_of_its_time(sentence: str) -> None:
+    milliseconds, timeout, try_ = TIMES[sentence]
+
+    service = manager(build(Options(timeout_ms=milliseconds)))["http_filters"][0]["typed_config"]["grpc_service"]
+
+    assert (service["timeout"], service["initial_metadata"][0]) == (
+        timeout,
+        {"key": "x-envoy-upstream-rq-per-try-timeout-ms", "value": try_},
+    )
 
 
 ACCESS_LOGS = {

@@ -1,0 +1,65 @@
+"""Addresses on the command line, as Envoy takes them: what it would refuse is refused with a reason."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Any, Final
+
+import click
+
+from cors_authz.envoy.bootstrap import Address
+
+_MAX_SOCKET_BYTES: Final = 107
+_MAX_NAME: Final = 253
+_NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.IGNORECASE | re.ASCII)
+
+
+class ReachedAddress(click.ParamType[Address]):
+    """Where Envoy connects to."""
+
+    name = "host:port|unix:path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:  # noqa: ANN401 - click's signature
+        """Read it."""
+        try:
+            address = Address.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        objection = _socket_objection(address) if address.path else self._host_objection(address)
+        return self.fail(f"`{value}` {objection}", param, ctx) if objection else address
+
+    def _host_objection(self, address: Address) -> str:
+        if not is_ip(address.host) and not is_name(address.host):
+            return "names no host"
+        return "" if address.port else "has port 0, at which nobody is reached"
+
+
+class BoundAddress(ReachedAddress):
+    """Where Envoy listens."""
+
+    name = "ip:port|unix:path"
+
+    def _host_objection(self, address: Address) -> str:
+        return "" if is_ip(address.host) else "is a name; Envoy listens at an IP address or a Unix socket"
+
+
+def is_ip(host: str) -> bool:
+    """Whether a host is an IP address, without brackets."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_name(host: str) -> bool:
+    """Whether a host can be a name in the DNS."""
+    return len(host) <= _MAX_NAME and _NAME.fullmatch(host) is not None
+
+
+def _socket_objection(address: Address) -> str:
+    if not address.path.isprintable():
+        return "has characters that no path should have"
+    too_long = len(address.path.encode()) > _MAX_SOCKET_BYTES
+    return f"is longer than the {_MAX_SOCKET_BYTES} bytes that a socket's path may have" if too_long else ""

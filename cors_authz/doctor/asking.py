@@ -1,0 +1,226 @@
+"""The ext_authz filter itself: when it fails, what it tells the service, how long and how often it asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from cors_authz.doctor import catalogue
+from cors_authz.doctor.finding import Finding, Rule
+from cors_authz.doctor.lined import line_of
+from cors_authz.doctor.reads import Reads
+from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, inner, maps, number, seconds, texts
+from cors_authz.envoy.bootstrap import ROUTE_NAMESPACE
+
+PER_TRY: Final = "x-envoy-upstream-rq-per-try-timeout-ms"
+
+_REQUEST_ID: Final = "x-request-id"
+_JWT: Final = "envoy.filters.http.jwt_authn"
+_WHOLE_PERCENT: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
+_REFUSALS: Final = frozenset({"", "0", "403", "Forbidden", "200", "OK"})
+
+
+class Asked(NamedTuple):
+    """An ext_authz filter, where it stands, and what the policy reads."""
+
+    setup: Setup
+    manager: Manager
+    check: HttpFilter
+    reads: Reads
+
+    @property
+    def config(self) -> Message:
+        """The filter's message."""
+        return self.check.config
+
+    @property
+    def service(self) -> Message:
+        """Whom it asks."""
+        return inner(self.config, "grpc_service")
+
+    @property
+    def cluster(self) -> str:
+        """The cluster that it asks; "" where it asks by other ways."""
+        return str(inner(self.service, "envoy_grpc").get("cluster_name", ""))
+
+    def found(self, rule: Rule, detail: str, field: str = "") -> Finding:
+        """Say that the filter breaks a rule, by one of its fields where one is named."""
+        line = line_of(self.config, field) if field in self.config else self.check.line
+        return Finding(rule, self.setup.at(self.manager, f"filter {self.check.name}", line=line), detail)
+
+
+def findings(asked: Asked) -> Iterator[Finding]:
+    """Say everything that is to be said of an ext_authz filter."""
+    for rule in _RULES:
+        yield from rule(asked)
+
+
+def lists(patterns: object, name: str) -> bool:
+    """Tell whether a ListStringMatcher takes a header; what cannot be told is taken to."""
+    return any(_matches(each, name) for each in maps(inner(patterns).get("patterns")))
+
+
+def _matches(pattern: Message, name: str) -> bool:
+    regex = inner(pattern, "safe_regex").get("regex")
+    if isinstance(regex, str):
+        return _fits(regex, name)
+    for how, holds in _TEXTS.items():
+        if isinstance(pattern.get(how), str):
+            return holds(name, pattern[how].lower())
+    return True
+
+
+_TEXTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
+    "exact": str.__eq__,
+    "prefix": str.startswith,
+    "suffix": str.endswith,
+    "contains": str.__contains__,
+}
+
+
+def _fits(regex: str, name: str) -> bool:
+    try:
+        return re.fullmatch(regex, name, re.IGNORECASE) is not None
+    except (re.error, RecursionError, OverflowError):
+        return True
+
+
+# --- whether it is asked, and what happens when it fails --------------------------------------------------------------
+
+
+def _sometimes(asked: Asked) -> Iterator[Finding]:
+    config = asked.config
+    enabled = inner(config, "filter_enabled", "default_value")
+    whole = _WHOLE_PERCENT.get(str(enabled.get("denominator")), 100)
+    if "filter_enabled" in config and number(enabled.get("numerator"), 0) < whole:
+        yield asked.found(
+            catalogue.SOMETIMES, f"`filter_enabled` takes {enabled.get('numerator', 0)} of {whole}", "filter_enabled"
+        )
+    gate = inner(config, "filter_enabled_metadata")
+    # Istio's gate: its shadow rules mark what an AuthorizationPolicy selects.
+    if gate and gate.get("filter") != "envoy.filters.http.rbac":
+        yield asked.found(
+            catalogue.SOMETIMES, f"`filter_enabled_metadata` of `{gate.get('filter', '')}`", "filter_enabled_metadata"
+        )
+    if config.get("shadow_mode") is True:
+        yield asked.found(catalogue.SOMETIMES, "`shadow_mode: true`", "shadow_mode")
+    if asked.check.conditional:
+        yield asked.found(catalogue.SOMETIMES, "a matcher stands around the filter")
+
+
+def _transport(asked: Asked) -> Iterator[Finding]:
+    if "http_service" in asked.config:
+        yield asked.found(catalogue.HTTP_SERVICE, "`http_service`", "http_service")
+    if "google_grpc" in asked.service:
+        yield asked.found(catalogue.GOOGLE_GRPC, "`google_grpc`", "grpc_service")
+
+
+def _failure(asked: Asked) -> Iterator[Finding]:
+    config = asked.config
+    if config.get("failure_mode_allow") is True:
+        yield asked.found(catalogue.FAIL_OPEN, "`failure_mode_allow: true`", "failure_mode_allow")
+    status = str(inner(config, "status_on_error").get("code", ""))
+    if status in _REFUSALS:
+        yield asked.found(catalogue.STATUS_ON_ERROR, f"`status_on_error` is {status or 'not set'}", "status_on_error")
+    if config.get("validate_mutations") is not True:
+        yield asked.found(catalogue.UNVALIDATED, "`validate_mutations` is not true", "validate_mutations")
+    if config.get("charge_cluster_response_stats") not in (False, {"value": False}, {}):
+        yield asked.found(
+            catalogue.CHARGED, "`charge_cluster_response_stats` is not false", "charge_cluster_response_stats"
+        )
+    if config.get("clear_route_cache") is True:
+        yield asked.found(catalogue.ROUTE_CACHE, "`clear_route_cache: true`", "clear_route_cache")
+
+
+# --- what it tells ----------------------------------------------------------------------------------------------------
+
+
+def _headers(asked: Asked) -> Iterator[Finding]:
+    allowed, refused = (asked.config.get(name) for name in ("allowed_headers", "disallowed_headers"))
+    names = sorted(asked.reads.headers)
+    lost = [
+        name
+        for name in names
+        if allowed is not None and maps(inner(allowed).get("patterns")) and not lists(allowed, name)
+    ]
+    if lost:
+        yield asked.found(catalogue.HEADERS_DROPPED, f"`allowed_headers` lacks {_ticked(lost)}", "allowed_headers")
+    hidden = [name for name in names if refused is not None and lists(refused, name)]
+    if hidden:
+        yield asked.found(
+            catalogue.HEADERS_DROPPED, f"`disallowed_headers` takes {_ticked(hidden)}", "disallowed_headers"
+        )
+
+
+def _body(asked: Asked) -> Iterator[Finding]:
+    if "with_request_body" in asked.config:
+        most = inner(asked.config, "with_request_body").get("max_request_bytes", 0)
+        yield asked.found(catalogue.BODY, f"`with_request_body`, {most} bytes at most", "with_request_body")
+
+
+def _surroundings(asked: Asked) -> Iterator[Finding]:
+    reads, config = asked.reads, asked.config
+    if reads.jwt_payload and _JWT not in texts(config.get("metadata_context_namespaces")):
+        yield asked.found(
+            catalogue.JWT_NAMESPACE, f"`metadata_context_namespaces` lacks `{_JWT}`", "metadata_context_namespaces"
+        )
+    if reads.route_metadata and ROUTE_NAMESPACE not in texts(config.get("route_metadata_context_namespaces")):
+        yield asked.found(
+            catalogue.ROUTE_NAMESPACE,
+            f"`route_metadata_context_namespaces` lacks `{ROUTE_NAMESPACE}`",
+            "route_metadata_context_namespaces",
+        )
+    if reads.principal and not asked.manager.verifies_clients:
+        yield asked.found(catalogue.NO_CLIENT_CERTIFICATE, "the listener has no `validation_context`")
+
+
+# --- how long, and how often ------------------------------------------------------------------------------------------
+
+
+def _timeouts(asked: Asked) -> Iterator[Finding]:
+    if not asked.service:
+        return
+    budget = seconds(asked.service.get("timeout"))
+    if budget is None:
+        yield asked.found(catalogue.NO_TIMEOUT, "`grpc_service.timeout` is not set", "grpc_service")
+    elif budget == 0:
+        yield asked.found(catalogue.ENDLESS, "`grpc_service.timeout: 0s`", "grpc_service")
+    if not asked.cluster:
+        return
+    per_try = _metadata(asked).get(PER_TRY)
+    if per_try is None:
+        yield asked.found(catalogue.NO_PER_TRY, f"`initial_metadata` lacks `{PER_TRY}`", "grpc_service")
+    elif budget:
+        yield from _tries(asked, budget, number(per_try, 0) / 1000)
+
+
+def _tries(asked: Asked, budget: float, per_try: float) -> Iterator[Finding]:
+    tries = 1 + number(retry_policy(asked.setup.clusters.get(asked.cluster, {})).get("num_retries"), 1)
+    if budget < tries * per_try:
+        said = f"`timeout: {budget:g}s` for {tries:g} tries of {per_try:g} s"
+        yield asked.found(catalogue.SHORT_TIMEOUT, said, "grpc_service")
+
+
+def _repeats(asked: Asked) -> Iterator[Finding]:
+    if asked.service and _REQUEST_ID not in _metadata(asked):
+        yield asked.found(catalogue.NO_REQUEST_ID, f"`initial_metadata` lacks `{_REQUEST_ID}`", "grpc_service")
+    if "retry_policy" in asked.service or "retry_policy" in inner(asked.service, "envoy_grpc"):
+        yield asked.found(catalogue.IGNORED_RETRY, "`grpc_service` has a `retry_policy`", "grpc_service")
+
+
+def _metadata(asked: Asked) -> dict[str, object]:
+    return {str(each.get("key", "")).lower(): each.get("value") for each in maps(asked.service.get("initial_metadata"))}
+
+
+def retry_policy(cluster: Message) -> Message:
+    """Give the retry policy of a cluster: the only one that ext_authz heeds."""
+    options = inner(cluster, "typed_extension_protocol_options")
+    return inner(options.get("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"), "retry_policy")
+
+
+def _ticked(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+_RULES: Final = (_sometimes, _transport, _failure, _headers, _body, _surroundings, _timeouts, _repeats)

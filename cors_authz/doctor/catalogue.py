@@ -1,0 +1,684 @@
+"""Every finding of `cors-authz doctor`. docs/doctor.md is written from it.
+
+What Envoy does was measured on 1.40.0; docs/envoy.md has the figures.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cors_authz.doctor.finding import Rule
+from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
+from cors_authz.policy.finding import Severity
+
+_ERROR: Final = Severity.ERROR
+_WARNING: Final = Severity.WARNING
+_INFO: Final = Severity.INFO
+
+# --- Whether the service is asked -------------------------------------------------------------------------------------
+
+NOT_ASKED: Final = Rule(
+    "DR001",
+    _ERROR,
+    "requests are forwarded and nobody is asked",
+    "Without an ext_authz filter, Envoy forwards whatever comes.",
+    """\
+http_filters:
+- name: envoy.filters.http.ext_authz
+- name: envoy.filters.http.router
+""",
+)
+DISABLED: Final = Rule(
+    "DR002",
+    _ERROR,
+    "the check is off for some routes",
+    "Envoy forwards what takes these routes without a check: no origin is judged, no preflight answered, no cross-site"
+    " write refused, and the upstream's own CORS headers are not blanked.",
+    """\
+typed_per_filter_config: {}  # without `disabled: true` for ext_authz
+""",
+)
+SAFE_SKIP: Final = Rule(
+    "DR003",
+    _INFO,
+    "same-origin reads skip the check",
+    "Only programs that are no browsers can forge Sec-Fetch-Site, so nothing is lost for CORS; but guards (roles,"
+    " tenants) are not asked either, and answers lack `Vary: Origin`.",
+    """\
+response_headers_to_add:
+- {header: {key: vary, value: Origin}}
+""",
+)
+SOMETIMES: Final = Rule(
+    "DR004",
+    _WARNING,
+    "the check is made for some requests only",
+    "What the condition does not take is forwarded without a check, counted as `disabled`; in shadow mode nothing is"
+    " refused and preflights go to the upstream.",
+    """\
+name: envoy.filters.http.ext_authz  # without filter_enabled, filter_enabled_metadata, shadow_mode or a matcher
+""",
+)
+UPGRADE: Final = Rule(
+    "DR005",
+    _ERROR,
+    "an upgrade has filters of its own, without the check",
+    "A WebSocket takes the filters of its `upgrade_configs` entry instead of `http_filters`. Browsers send no preflight"
+    " for it and read no CORS header, so the check is all that keeps foreign pages out.",
+    """\
+upgrade_configs:
+- {upgrade_type: websocket}
+""",
+)
+OWN_ANSWER: Final = Rule(
+    "DR006",
+    _INFO,
+    "Envoy answers itself, without a check",
+    "A redirect or direct response on a route without the check carries no CORS headers, and a browser fails a"
+    " preflight that is redirected.",
+    """\
+typed_per_filter_config: {}  # the check adds its headers to redirects and direct responses, too
+""",
+)
+HTTP_SERVICE: Final = Rule(
+    "DR007",
+    _ERROR,
+    "the check goes by HTTP",
+    "The service speaks gRPC alone: a check by `http_service` fails, and each request with it.",
+    """\
+grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
+""",
+)
+UNRESOLVED: Final = Rule(
+    "DR008",
+    _INFO,
+    "routes come from elsewhere and were not judged",
+    "The configuration names routes or filters that a control plane sends later; a running Envoy's dump has them.",
+    """\
+# cors-authz doctor --envoy http://127.0.0.1:9901
+""",
+)
+
+# --- When the service fails -------------------------------------------------------------------------------------------
+
+FAIL_OPEN: Final = Rule(
+    "DR010",
+    _ERROR,
+    "an outage lets everything pass",
+    "On any gRPC error or timeout Envoy forwards the request unchecked, preflights to the upstream, too.",
+    """\
+failure_mode_allow: false
+""",
+)
+STATUS_ON_ERROR: Final = Rule(
+    "DR011",
+    _WARNING,
+    "an outage looks like a refusal",
+    "Envoy answers 403 with an empty body and no CORS headers, and browsers call that a CORS error. 503 is what clients"
+    " and alerts take for an outage.",
+    """\
+status_on_error: {code: 503}
+""",
+)
+UNVALIDATED: Final = Rule(
+    "DR012",
+    _WARNING,
+    "answers of the service are taken unchecked",
+    "A line break in a value that the service sends becomes a header of its own. The service writes none; this is the"
+    " second lock.",
+    """\
+validate_mutations: true
+""",
+)
+
+# --- What the service is told -----------------------------------------------------------------------------------------
+
+HEADERS_DROPPED: Final = Rule(
+    "DR020",
+    _ERROR,
+    "the check does not carry headers that decide",
+    "What Envoy does not send counts as absent: a foreign request without `origin` and `sec-fetch-*` looks like curl,"
+    " and a preflight without `access-control-request-*` like a plain OPTIONS.",
+    """\
+allowed_headers:
+  patterns:
+  - {exact: origin}
+  - {prefix: access-control-request-}
+  - {prefix: sec-fetch-}
+  - {prefix: x-cors-authz-}
+  - {exact: authorization}
+  - {exact: cookie}
+  - {exact: content-type}
+  - {exact: content-length}
+  - {exact: upgrade}
+  - {exact: x-http-method-override}
+  - {exact: x-http-method}
+  - {exact: x-method-override}
+""",
+)
+BODY: Final = Rule(
+    "DR021",
+    _WARNING,
+    "bodies are buffered for a check that reads none",
+    "Envoy holds each body back until it is whole, and answers 413 where it is longer than `max_request_bytes`. The"
+    " service never reads one.",
+    """\
+name: envoy.filters.http.ext_authz  # without with_request_body
+""",
+)
+JWT_NAMESPACE: Final = Rule(
+    "DR022",
+    _ERROR,
+    "the payload of the token does not reach the service",
+    "The policy reads what jwt_authn verified (`envoyMetadata`); without the namespace Envoy sends nothing of it, and"
+    " each guard refuses.",
+    """\
+metadata_context_namespaces: [envoy.filters.http.jwt_authn]
+""",
+)
+ROUTE_NAMESPACE: Final = Rule(
+    "DR023",
+    _ERROR,
+    "the tenant of the route does not reach the service",
+    "The policy reads `routeMetadata`; without the namespace Envoy sends nothing of it, and no request has a tenant.",
+    """\
+route_metadata_context_namespaces: [cors_authz]
+""",
+)
+NO_CLIENT_CERTIFICATE: Final = Rule(
+    "DR024",
+    _ERROR,
+    "the policy reads principals, and the listener verifies no client",
+    "Envoy names the caller (`source.principal`) from a certificate that it verified; without `trusted_ca` there is"
+    " none, and `principalIn` never holds.",
+    """\
+common_tls_context:
+  validation_context: {trusted_ca: {filename: /etc/envoy/client-ca.pem}}
+""",
+)
+GOOGLE_GRPC: Final = Rule(
+    "DR025",
+    _WARNING,
+    "the check goes by google_grpc",
+    "Health checks, retries, outlier detection and circuit breakers belong to clusters, and this client uses none.",
+    """\
+grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
+""",
+)
+
+# --- How long, and how often ------------------------------------------------------------------------------------------
+
+NO_TIMEOUT: Final = Rule(
+    "DR030",
+    _WARNING,
+    "no timeout is set, so a check has 200 ms",
+    "Unset means 200 ms (204 measured): too little for two tries of 100 ms.",
+    """\
+grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
+""",
+)
+ENDLESS: Final = Rule(
+    "DR031",
+    _ERROR,
+    "a check may take without end",
+    "A service that hangs holds each request until the client goes. `0s` means endless since Envoy 1.38; Istio's"
+    " default is 600 s.",
+    """\
+grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
+""",
+)
+SHORT_TIMEOUT: Final = Rule(
+    "DR032",
+    _WARNING,
+    "the timeout does not hold its tries",
+    "The timeout is the whole budget, retries included: tries that do not fit are never made.",
+    """\
+grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}  # at least the tries times the per-try timeout
+""",
+)
+NO_PER_TRY: Final = Rule(
+    "DR033",
+    _WARNING,
+    "a try has no timeout of its own",
+    "An instance that hangs fails each request that it got: 28 of 561, with this header 0. `per_try_timeout` in a retry"
+    " policy had no effect.",
+    """\
+initial_metadata:
+- {key: x-envoy-upstream-rq-per-try-timeout-ms, value: "100"}
+""",
+)
+NO_REQUEST_ID: Final = Rule(
+    "DR034",
+    _WARNING,
+    "a repeated check cannot be told from another one",
+    "Envoy does not send x-request-id with the check by itself, so a retry counts twice in limits and in the audit"
+    " trail.",
+    """\
+initial_metadata:
+- {key: x-request-id, value: "%REQUEST_HEADER(X-REQUEST-ID)%"}
+""",
+)
+IGNORED_RETRY: Final = Rule(
+    "DR035",
+    _WARNING,
+    "a retry policy stands where ext_authz ignores it",
+    "Envoy accepts `retry_policy` in `grpc_service` and never retries a check by it (`upstream_rq_retry` stayed 0).",
+    """\
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    retry_policy: {retry_on: "connect-failure,refused-stream,reset,unavailable,cancelled,resource-exhausted"}
+""",
+)
+_RETRY_LINES: Final = """\
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    explicit_http_config: {http2_protocol_options: {}}
+    retry_policy:
+      retry_on: connect-failure,refused-stream,reset,reset-before-request,unavailable,cancelled,resource-exhausted
+      num_retries: 3
+      retry_back_off: {base_interval: 0.01s, max_interval: 0.05s}
+      retry_host_predicate:
+      - name: envoy.retry_host_predicates.previous_hosts
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+      host_selection_retry_max_attempts: 5
+"""
+NO_RETRY: Final = Rule(
+    "DR036",
+    _WARNING,
+    "a check is never tried again",
+    "While two instances restarted one after the other, 45 of 561 requests failed; with a retry policy in the cluster's"
+    " HttpProtocolOptions none did.",
+    _RETRY_LINES,
+)
+RETRY_ON: Final = Rule(
+    "DR037",
+    _WARNING,
+    "failures that happen in a restart are not tried again",
+    "An instance that goes refuses connections, resets streams, and says UNAVAILABLE or CANCELLED; one that has too"
+    " much to do says RESOURCE_EXHAUSTED. Another instance would answer.",
+    _RETRY_LINES,
+)
+SAME_HOST: Final = Rule(
+    "DR038",
+    _INFO,
+    "a retry may go to the instance that just failed",
+    "Without the predicate Envoy picks from all instances again.",
+    _RETRY_LINES,
+)
+
+# --- The service's cluster --------------------------------------------------------------------------------------------
+
+NO_CLUSTER: Final = Rule(
+    "DR040",
+    _ERROR,
+    "the service's cluster is not there",
+    "Envoy asks a cluster that it does not know: each check fails, and each request with it.",
+    """\
+clusters:
+- {name: authz}
+""",
+)
+NO_HTTP2: Final = Rule(
+    "DR041",
+    _ERROR,
+    "Envoy speaks HTTP/1.1 to the service",
+    "gRPC needs HTTP/2; without it each check fails, and each request with it.",
+    """\
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    explicit_http_config: {http2_protocol_options: {}}
+""",
+)
+NO_HEALTH_CHECK: Final = Rule(
+    "DR042",
+    _WARNING,
+    "instances are not health-checked",
+    "An instance that ends says NOT_SERVING first; without a health check Envoy asks it until it refuses. With gRPC"
+    " health checks each 0.5 s a drained restart failed 0 of 561, without 45.",
+    """\
+health_checks:
+- timeout: 0.3s
+  interval: 0.5s
+  unhealthy_interval: 0.5s
+  no_traffic_interval: 0.5s
+  unhealthy_threshold: 1
+  healthy_threshold: 1
+  grpc_health_check: {}
+""",
+)
+NO_OUTLIER: Final = Rule(
+    "DR043",
+    _WARNING,
+    "instances that fail are asked on",
+    "An instance that hangs or fails stays in the set; outlier detection takes it out after a few failures.",
+    """\
+outlier_detection:
+  consecutive_gateway_failure: 3
+  enforcing_consecutive_gateway_failure: 100
+  consecutive_5xx: 3
+  split_external_local_origin_errors: true
+  consecutive_local_origin_failure: 5
+  interval: 1s
+  base_ejection_time: 3s
+  max_ejection_percent: 50
+""",
+)
+_BREAKER_LINES: Final = """\
+circuit_breakers:
+  thresholds:
+  - {max_retries: 1000, max_requests: 10000, max_pending_requests: 10000}
+"""
+FEW_RETRIES: Final = Rule(
+    "DR044",
+    _WARNING,
+    "few retries may run at once",
+    "Three is the default; beyond it a retry is dropped (`upstream_rq_retry_overflow`): 17 of 701 requests failed in a"
+    " restart that fails none otherwise.",
+    _BREAKER_LINES,
+)
+FEW_CHECKS: Final = Rule(
+    "DR045",
+    _WARNING,
+    "few checks may run at once",
+    "1,024 is the default; what comes beyond it is refused by Envoy itself, although the service has room.",
+    _BREAKER_LINES,
+)
+ONE_ADDRESS: Final = Rule(
+    "DR046",
+    _WARNING,
+    "all instances stand behind one address",
+    "Envoy opens one connection per thread and address, and can neither check, skip nor retry an instance that it does"
+    " not see: one that hung behind a virtual address failed 30 of 561, even with retries. In Kubernetes use a headless"
+    " service.",
+    """\
+type: STRICT_DNS
+load_assignment:
+  cluster_name: authz
+  endpoints:
+  - lb_endpoints:
+    - endpoint: {address: {socket_address: {address: cors-authz-headless.cors-authz.svc, port_value: 9191}}}
+""",
+)
+PANIC: Final = Rule(
+    "DR047",
+    _INFO,
+    "with half of the instances down, those that are down are asked, too",
+    "Below 50 % healthy instances Envoy spreads checks over all of them, health checks or not.",
+    """\
+common_lb_config: {healthy_panic_threshold: {value: 1}}
+""",
+)
+
+# --- The order of filters ---------------------------------------------------------------------------------------------
+
+_ORDER_LINES: Final = """\
+http_filters:
+- name: envoy.filters.http.ext_authz
+- name: envoy.filters.http.jwt_authn  # and all others that refuse
+- name: envoy.filters.http.router
+"""
+REFUSES_FIRST: Final = Rule(
+    "DR050",
+    _ERROR,
+    "a filter in front of the check refuses preflights",
+    "A preflight carries no credentials, so this filter refuses it before the service is asked, and what it answers"
+    " carries no CORS headers: the page's request fails.",
+    _ORDER_LINES,
+)
+UNREADABLE: Final = Rule(
+    "DR051",
+    _WARNING,
+    "refusals of a filter in front of the check cannot be read by pages",
+    "What a filter in front of ext_authz answers carries no CORS headers: a page reads a failed request and no reason."
+    " Behind it, the same answer carries them.",
+    """\
+requires_any: {requirements: [{provider_name: main}, {allow_missing_or_failed: {}}]}
+""",
+)
+NATIVE_CORS: Final = Rule(
+    "DR052",
+    _ERROR,
+    "Envoy's own cors filter answers preflights first",
+    "It answers each preflight that its list matches by itself (200, no check), with fixed methods and headers,"
+    " whatever the policy says, and never sets `Vary`.",
+    """\
+http_filters:  # without envoy.filters.http.cors
+- name: envoy.filters.http.ext_authz
+- name: envoy.filters.http.router
+""",
+)
+MAY_ANSWER: Final = Rule(
+    "DR053",
+    _WARNING,
+    "a filter in front of the check may answer by itself",
+    "Its 429, 4xx or 5xx carries no CORS headers, and preflights meet it, too. Behind ext_authz the same answer can be"
+    " read by the page.",
+    _ORDER_LINES,
+)
+HEADER_MUTATION: Final = Rule(
+    "DR054",
+    _ERROR,
+    "a header_mutation filter takes the service's own headers off",
+    "Behind ext_authz it strips refusals and preflights, in front of it everything. `response_headers_to_remove` of the"
+    " virtual host takes the upstream's headers alone.",
+    """\
+response_headers_to_remove:
+"""
+    + "".join(f"- {name}\n" for name in CORS_RESPONSE_HEADERS),
+)
+ROUTE_CACHE: Final = Rule(
+    "DR055",
+    _WARNING,
+    "the route is chosen anew after the check",
+    "What was decided is then for another route than the one taken, and that one may have the check disabled, or"
+    " another tenant.",
+    """\
+clear_route_cache: false
+""",
+)
+
+CACHE: Final = Rule(
+    "DR056",
+    _ERROR,
+    "a cache answers before anyone is asked",
+    "A cache in front of ext_authz hands out what it keeps without a check: to origins, callers and tenants for whom it"
+    " was not made, with the CORS headers of the first who asked.",
+    """\
+http_filters:
+- name: envoy.filters.http.ext_authz
+- name: envoy.filters.http.cache
+- name: envoy.filters.http.router
+""",
+)
+
+# --- The connection manager -------------------------------------------------------------------------------------------
+
+NORMALIZE: Final = Rule(
+    "DR060",
+    _WARNING,
+    "paths are not normalised",
+    "The service sees `/a/../b` as it came and refuses it: paths that Envoy could have cleaned are 400.",
+    """\
+normalize_path: true
+""",
+)
+MERGE_SLASHES: Final = Rule(
+    "DR061",
+    _WARNING,
+    "slashes are not merged",
+    "The service sees `/a//b` as it came and refuses it: paths that Envoy could have cleaned are 400.",
+    """\
+merge_slashes: true
+""",
+)
+UNESCAPE: Final = Rule(
+    "DR062",
+    _WARNING,
+    "encoded slashes are decoded before the check",
+    "`%2F` becomes a separator before the service sees it: groups that take opaque slashes (`encodedSlashes: opaque`)"
+    " are decided on another path than the client wrote; a redirect to that path fails preflights. The service refuses"
+    " encoded slashes elsewhere, with a reason.",
+    """\
+path_with_escaped_slashes_action: KEEP_UNCHANGED
+""",
+)
+ESCAPED_UNSET: Final = Rule(
+    "DR063",
+    _INFO,
+    "what becomes of encoded slashes is not said",
+    "Unset follows a runtime key of Envoy, which anyone who reaches its admin interface may change.",
+    """\
+path_with_escaped_slashes_action: KEEP_UNCHANGED
+""",
+)
+UNDERSCORES: Final = Rule(
+    "DR064",
+    _WARNING,
+    "headers with underscores reach the upstream",
+    "Upstreams behind CGI or WSGI read `x_http_method_override` as `x-http-method-override`; the service does not.",
+    """\
+common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}
+""",
+)
+REMOTE_ADDRESS: Final = Rule(
+    "DR065",
+    _WARNING,
+    "clients may name their own address and request id",
+    "Without `use_remote_address` Envoy takes `x-forwarded-for` and `x-request-id` from whoever connects; checks are"
+    " told apart by the id. Right for an Envoy behind another one that sets them.",
+    """\
+use_remote_address: true
+""",
+)
+REQUEST_ID: Final = Rule(
+    "DR066",
+    _WARNING,
+    "request ids are the client's, or none",
+    "The service tells by x-request-id that a check is a retry; a client that names its own can make one request look"
+    " like another.",
+    """\
+generate_request_id: true
+preserve_external_request_id: false
+""",
+)
+XFF_TRUST: Final = Rule(
+    "DR067",
+    _INFO,
+    "the client's address is taken from a header that clients may send",
+    "With `xff_num_trusted_hops` (or an IP detection extension) Envoy believes `x-forwarded-for`: right only behind so"
+    " many proxies of yours that no client can pass by. `sourceIn` sees the peer of the connection in any case.",
+    """\
+use_remote_address: true
+xff_num_trusted_hops: 0
+""",
+)
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+
+NO_DECISION_LOGGED: Final = Rule(
+    "DR070",
+    _INFO,
+    "the access log does not say what was decided",
+    "Flags (`UAEX`), details and counters are the same for an answered preflight and for a refusal; the metadata of the"
+    " decision tells them apart.",
+    """\
+log_format:
+  json_format: {decision: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%"}
+""",
+)
+CHARGED: Final = Rule(
+    "DR071",
+    _INFO,
+    "the service's answers count as the upstream's",
+    "Preflights and refusals are charged to the upstream's `upstream_rq_2xx` and `4xx`, although it never saw them.",
+    """\
+charge_cluster_response_stats: false
+""",
+)
+
+# --- The routes -------------------------------------------------------------------------------------------------------
+
+NO_STRIP: Final = Rule(
+    "DR080",
+    _WARNING,
+    "the upstream's own CORS headers pass",
+    "The service can blank such a header, not remove it, and on routes without the check an upstream's"
+    " `Access-Control-Allow-Origin: *` reaches the page as it is.",
+    """\
+response_headers_to_remove:
+"""
+    + "".join(f"- {name}\n" for name in CORS_RESPONSE_HEADERS),
+)
+STATIC_GRANT: Final = Rule(
+    "DR081",
+    _ERROR,
+    "a route grants by itself",
+    "`response_headers_to_add` puts a CORS header on answers whatever the service decided, a second one where it"
+    " decided too (browsers refuse both).",
+    """\
+response_headers_to_add: []  # without access-control-*
+""",
+)
+
+# --- The hosts --------------------------------------------------------------------------------------------------------
+
+UNGOVERNED: Final = Rule(
+    "DR090",
+    _WARNING,
+    "a host is routed and no group of the policy lists it",
+    "The service answers 421 (`host_unknown`) to every request for it, wherever the check is made.",
+    """\
+resourceGroups:
+  NAME: {match: [{hosts: [HOST]}], allow: []}
+""",
+)
+UNROUTED: Final = Rule(
+    "DR091",
+    _INFO,
+    "the policy governs a host that is not routed here",
+    "No virtual host takes it, so Envoy answers 404: another Envoy's host, or one that has moved.",
+    """\
+virtual_hosts:
+- {name: NAME, domains: [HOST]}
+""",
+)
+ASKED_UNGOVERNED: Final = Rule(
+    "DR092",
+    _WARNING,
+    "clients ask for a host that no group of the policy lists",
+    "The records have requests for it; the service answers 421 (`host_unknown`) to each.",
+    """\
+resourceGroups:
+  NAME: {match: [{hosts: [HOST]}], allow: []}
+""",
+)
+
+# --- Kubernetes' objects ----------------------------------------------------------------------------------------------
+
+UNKNOWN_PROVIDER: Final = Rule(
+    "DR100",
+    _ERROR,
+    "Istio does not know the provider",
+    "An AuthorizationPolicy that names a provider which meshConfig.extensionProviders lacks becomes a deny: 403 for"
+    " each request, and only istiod's log says why.",
+    """\
+extensionProviders:
+- name: cors-authz
+  envoyExtAuthzGrpc: {service: cors-authz.cors-authz.svc.cluster.local, port: 9191, timeout: 0.5s, statusOnError: "503"}
+""",
+)
+NO_GRANT: Final = Rule(
+    "DR101",
+    _ERROR,
+    "a SecurityPolicy may not refer to a service of another namespace",
+    "Without a ReferenceGrant in the service's namespace Envoy Gateway refuses the policy, and its routes answer 500.",
+    """\
+kind: ReferenceGrant
+spec:
+  from: [{group: gateway.envoyproxy.io, kind: SecurityPolicy, namespace: NAMESPACE}]
+  to: [{group: "", kind: Service}]
+""",
+)

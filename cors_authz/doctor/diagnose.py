@@ -1,0 +1,44 @@
+"""Everything that is to be said of an Envoy that asks the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cors_authz.doctor import asking, connection, order, routes, service_cluster
+from cors_authz.doctor.asking import Asked
+from cors_authz.doctor.finding import Finding
+from cors_authz.doctor.reads import Reads
+from cors_authz.doctor.setup import Setup
+from cors_authz.policy.finding import Severity
+
+_RANK = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def diagnose(setup: Setup, reads: Reads | None = None) -> tuple[Finding, ...]:
+    """Judge an Envoy.
+
+    Args:
+        setup: its configuration.
+        reads: what the policy reads of requests; None for what every policy reads.
+
+    Returns: the findings, errors first, then as the configuration has them; what is said twice is said once.
+    """
+    return in_order(_all(setup, reads or Reads()))
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put errors first, and say once what is said twice."""
+    unique = {(each.rule.code, each.where, each.detail): each for each in findings}
+    return tuple(sorted(unique.values(), key=lambda each: (_RANK[each.rule.severity], each.rule.code)))
+
+
+def _all(setup: Setup, reads: Reads) -> Iterator[Finding]:
+    for manager in setup.managers:
+        yield from routes.findings(setup, manager)
+        yield from order.findings(setup, manager)
+        if manager.checks:
+            yield from connection.findings(setup, manager)
+        for check in manager.checks:
+            asked = Asked(setup, manager, check, reads)
+            yield from asking.findings(asked)
+            yield from service_cluster.findings(asked)

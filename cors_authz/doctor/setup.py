@@ -1,0 +1,272 @@
+"""An Envoy's configuration as the rules read it, from its bootstrap or from the dump of a running one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from cors_authz.doctor.finding import Where
+from cors_authz.doctor.lined import LinedMap, line_of
+
+Message = Mapping[str, Any]
+"""A message of Envoy's API, its fields in snake case."""
+
+EXT_AUTHZ: Final = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
+
+_MANAGER: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_STRUCTS: Final = frozenset({"xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"})
+_MATCHED: Final = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+_CAMEL: Final = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][a-z0-9]*)+")
+_HUMP: Final = re.compile("([A-Z])")
+_NONE: Final[Message] = {}
+
+
+class NotEnvoyError(Exception):
+    """A text that is no configuration of an Envoy; the message says what was looked for."""
+
+
+class HttpFilter(NamedTuple):
+    """An HTTP filter: its name, the full name of its message, the message, and where it stands.
+
+    `disabled` filters act only where a route enables them; `conditional` ones only where a matcher lets them.
+    """
+
+    name: str
+    type: str
+    config: Message
+    disabled: bool
+    conditional: bool
+    line: int
+
+    @property
+    def kind(self) -> str:
+        """The filter as Envoy's documents call it, such as `jwt_authn`; "" where its message is not known."""
+        found = re.search(r"filters\.http\.(\w+)\.", self.type)
+        return found[1] if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """An HTTP connection manager: the listener that it serves, its filters, and the routes that are known of it."""
+
+    listener: str
+    direction: str
+    config: Message
+    filters: tuple[HttpFilter, ...]
+    tables: tuple[Message, ...]
+    server_names: tuple[str, ...] = ()
+    verifies_clients: bool = False
+
+    @property
+    def checks(self) -> tuple[HttpFilter, ...]:
+        """Its ext_authz filters; those that ask by HTTP only where no other does."""
+        found = tuple(each for each in self.filters if each.type == EXT_AUTHZ)
+        return tuple(each for each in found if "grpc_service" in each.config) or found
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A whole Envoy. `addresses` counts the endpoints of each cluster, where they are known."""
+
+    source: str
+    managers: tuple[Manager, ...]
+    clusters: Mapping[str, Message]
+    addresses: Mapping[str, int] = field(default_factory=dict)
+
+    def at(self, manager: Manager, *parts: str, line: int = 0) -> Where:
+        """Name a place in a connection manager."""
+        said = " > ".join((f"listener {manager.listener}", *parts))
+        return Where(self.source, line or line_of(manager.config), said)
+
+
+def maps(value: object) -> list[Message]:
+    """Give the maps of a list, and none of what is no list of maps."""
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, Sequence) else []
+
+
+def texts(value: object) -> list[str]:
+    """Give the texts of a list, and none of what is no list of texts."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return []
+    return [each for each in value if isinstance(each, str)]
+
+
+def inner(message: object, *path: str) -> Message:
+    """Follow fields down to a message; an empty one where there is none."""
+    for step in path:
+        message = message.get(step) if isinstance(message, Mapping) else None
+    return message if isinstance(message, Mapping) else _NONE
+
+
+def number(value: object, default: float) -> float:
+    """Read a number, also one that stands in a wrapper or in a text; the default where there is none."""
+    if isinstance(value, Mapping):
+        # A dump leaves out what is zero.
+        return number(value.get("value", 0), default)
+    try:
+        return float(value) if isinstance(value, int | float | str) else default
+    except (ValueError, OverflowError):
+        return default
+
+
+def seconds(value: object) -> float | None:
+    """Read a duration such as `0.5s`; None for none."""
+    found = re.fullmatch(r"([0-9]{0,12}(?:\.[0-9]{0,9})?)s", value) if isinstance(value, str) else None
+    return float(found[1] or 0) if found and found[1] != "." else None
+
+
+def type_of(message: object) -> tuple[str, Message]:
+    """Name the message in an Any, and give its fields, whether they are typed or wrapped in a TypedStruct."""
+    config = inner(message)
+    name = str(config.get("@type", "")).rpartition("/")[2]
+    if name in _STRUCTS:
+        return str(config.get("type_url", "")).rpartition("/")[2], inner(config, "value")
+    return name, config
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def setup_of_bootstrap(source: str, bootstrap: object) -> Setup:
+    """Read a bootstrap, as Envoy takes it by `--config-path`.
+
+    Raises: NotEnvoyError.
+    """
+    static = inner(_snake(bootstrap, {}), "static_resources")
+    if not maps(static.get("listeners")):
+        raise NotEnvoyError(
+            f"`{source}` is no bootstrap of an Envoy with static listeners; name one, or ask a running one"
+        )
+    clusters = {str(each.get("name")): each for each in maps(static.get("clusters"))}
+    addresses = {name: count for name, each in clusters.items() if (count := _static_addresses(each)) is not None}
+    return _setup(source, maps(static["listeners"]), clusters, _Dynamic(addresses=addresses))
+
+
+def setup_of_dump(source: str, dump: object) -> Setup:
+    """Read what a running Envoy's admin interface says at `/config_dump?include_eds`.
+
+    Raises: NotEnvoyError.
+    """
+    sections = {type_of(each)[0].rpartition(".")[2]: each for each in maps(inner(dump).get("configs"))}
+    if "ListenersConfigDump" not in sections:
+        raise NotEnvoyError(f"`{source}` holds no config_dump of an Envoy; its admin interface gives one")
+    clusters = list(_section(sections, "ClustersConfigDump", "cluster"))
+    tables = _section(sections, "RoutesConfigDump", "route_config")
+    found = _section(sections, "EcdsConfigDump", "ecds_filter")
+    dynamic = _Dynamic(
+        {str(each.get("name")): each for each in tables},
+        {str(each.get("name")): each for each in found},
+        dict(_endpoints(sections)),
+    )
+    listeners = list(_section(sections, "ListenersConfigDump", "listener"))
+    return _setup(source, listeners, {str(each.get("name")): each for each in clusters}, dynamic)
+
+
+class _Dynamic(NamedTuple):
+    """What a control plane sends beside listeners and clusters: routes and filters by their name, endpoints counted."""
+
+    tables: Mapping[str, Message] = {}
+    filters: Mapping[str, Message] = {}
+    addresses: Mapping[str, int] = {}
+
+
+def _setup(source: str, listeners: Iterable[Message], clusters: Mapping[str, Message], dynamic: _Dynamic) -> Setup:
+    managers = tuple(manager for listener in listeners for manager in _managers(listener, dynamic))
+    if not managers:
+        raise NotEnvoyError(f"`{source}` has no HTTP connection manager: there is nothing that could be checked")
+    return Setup(source, managers, clusters, dynamic.addresses)
+
+
+def _section(sections: Mapping[str, Message], section: str, key: str) -> Iterator[Message]:
+    """Give the resources of a section of a dump: static ones, and the dynamic ones that are in force."""
+    for group in sections.get(section, _NONE).values():
+        for entry in maps(group):
+            found = inner(entry, key) or inner(entry, "active_state", key)
+            if found:
+                yield found
+
+
+def _endpoints(sections: Mapping[str, Message]) -> Iterator[tuple[str, int]]:
+    for found in _section(sections, "EndpointsConfigDump", "endpoint_config"):
+        yield str(found.get("cluster_name")), len(endpoints_of(found))
+
+
+def endpoints_of(assignment: Message) -> list[Message]:
+    """Give the endpoints of a ClusterLoadAssignment."""
+    return [each for locality in maps(assignment.get("endpoints")) for each in maps(locality.get("lb_endpoints"))]
+
+
+def _static_addresses(cluster: Message) -> int | None:
+    """Count the addresses that a cluster has by itself; None where names stand for them."""
+    if str(cluster.get("type", "STATIC")) != "STATIC":
+        return None
+    return len(endpoints_of(inner(cluster, "load_assignment")))
+
+
+def _managers(listener: Message, dynamic: _Dynamic) -> Iterator[Manager]:
+    chains = [*maps(listener.get("filter_chains")), inner(listener, "default_filter_chain")]
+    for chain in chains:
+        for each in maps(chain.get("filters")):
+            name, config = type_of(each.get("typed_config"))
+            if name == _MANAGER:
+                yield _manager(listener, chain, config, dynamic)
+
+
+def _manager(listener: Message, chain: Message, config: Message, dynamic: _Dynamic) -> Manager:
+    name = str(listener.get("name") or inner(listener, "address", "socket_address").get("port_value", "?"))
+    _, tls = type_of(inner(chain, "transport_socket").get("typed_config"))
+    # Over QUIC, the context of TLS is one level further down.
+    common = inner(tls, "common_tls_context") or inner(tls, "downstream_tls_context", "common_tls_context")
+    verifies = any(key in common for key in common if "validation_context" in key)
+    return Manager(
+        name,
+        str(listener.get("traffic_direction", "")),
+        config,
+        tuple(_filter(each, dynamic) for each in maps(config.get("http_filters"))),
+        tuple(_tables(config, dynamic)),
+        tuple(texts(inner(chain, "filter_chain_match").get("server_names"))),
+        verifies,
+    )
+
+
+def _tables(config: Message, dynamic: _Dynamic) -> Iterator[Message]:
+    if "route_config" in config:
+        yield inner(config, "route_config")
+    scopes = inner(config, "scoped_routes", "scoped_route_configurations_list")
+    named = [str(each.get("route_configuration_name")) for each in maps(scopes.get("scoped_route_configurations"))]
+    named.append(str(inner(config, "rds").get("route_config_name")))
+    yield from (dynamic.tables[name] for name in named if name in dynamic.tables)
+
+
+def _filter(entry: Message, dynamic: _Dynamic) -> HttpFilter:
+    name, config = type_of(entry.get("typed_config"))
+    if "config_discovery" in entry:
+        name, config = type_of(dynamic.filters.get(str(entry.get("name")), _NONE).get("typed_config"))
+    conditional = name == _MATCHED
+    if conditional:
+        name, config = type_of(inner(config, "extension_config").get("typed_config"))
+    return HttpFilter(
+        str(entry.get("name", "")), name, config, entry.get("disabled") is True, conditional, line_of(entry)
+    )
+
+
+def _snake(value: Any, done: dict[int, Any]) -> Any:  # noqa: ANN401 -- JSON
+    """Name fields as dumps do: a bootstrap may write them in camel case, too. What is aliased is done once."""
+    if not isinstance(value, Mapping | list):
+        return value
+    if id(value) not in done:
+        done[id(value)] = [_snake(each, done) for each in value] if isinstance(value, list) else _renamed(value, done)
+    return done[id(value)]
+
+
+def _renamed(value: Mapping[str, Any], done: dict[int, Any]) -> LinedMap:
+    built = LinedMap({_snake_name(str(key)): _snake(each, done) for key, each in value.items()})
+    built.line = line_of(value)
+    built.lines = {_snake_name(str(key)): line_of(value, key) for key in value}
+    return built
+
+
+def _snake_name(key: str) -> str:
+    return _HUMP.sub(r"_\1", key).lower() if _CAMEL.fullmatch(key) else key

@@ -1,0 +1,33 @@
+{{/* Parts of Envoy's own configuration, as docs/envoy.md explains them. */}}
+
+{{/* What upstreams may not say for themselves. */}}
+{{- define "cors-authz.upstream-headers" -}}
+- access-control-allow-origin
+- access-control-allow-credentials
+- access-control-allow-methods
+- access-control-allow-headers
+- access-control-expose-headers
+- access-control-max-age
+- access-control-allow-private-network
+{{- end -}}
+
+{{- define "cors-authz.initial-metadata" -}}
+# In `retry_policy` a timeout for each try has no effect.
+- {key: x-envoy-upstream-rq-per-try-timeout-ms, value: {{ div .Values.integrations.timeoutMilliseconds 5 | quote }}}
+- {key: x-request-id, value: "%REQ(X-REQUEST-ID)%"}
+{{- end -}}
+
+{{- define "cors-authz.retry-policy" -}}
+retry_on: connect-failure,refused-stream,reset,reset-before-request,unavailable,cancelled,resource-exhausted
+num_retries: 3
+retry_back_off: {base_interval: 0.01s, max_interval: 0.05s}
+retry_host_predicate:
+- name: envoy.retry_host_predicates.previous_hosts
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+host_selection_retry_max_attempts: 5
+{{- end -}}
+
+{{- define "cors-authz.seconds" -}}
+{{- divf .Values.integrations.timeoutMilliseconds 1000 }}s
+{{- end -}}

@@ -1,0 +1,86 @@
+{{/* What an object is called and labelled. */}}
+
+{{- define "cors-authz.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The release's name for its objects. What is cut ends in a digest, so that two long names stay two. */}}
+{{- define "cors-authz.fullname" -}}
+{{- $name := include "cors-authz.name" . -}}
+{{- $full := .Values.fullnameOverride -}}
+{{- if not $full -}}
+{{- $full = contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- end -}}
+{{- include "cors-authz.cut" (list $full 63) -}}
+{{- end -}}
+
+{{/* list text length: the text, within the length. */}}
+{{- define "cors-authz.cut" -}}
+{{- $text := index . 0 -}}
+{{- $length := index . 1 -}}
+{{- if gt (len $text) $length -}}
+{{- printf "%s-%s" (trunc (int (sub $length 9)) $text | trimSuffix "-") (sha256sum $text | trunc 8) -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{/* list $ suffix: the name of a further object. */}}
+{{- define "cors-authz.named" -}}
+{{- $suffix := index . 1 -}}
+{{- printf "%s-%s" (include "cors-authz.cut" (list (include "cors-authz.fullname" (index . 0)) (int (sub 62 (len $suffix))))) $suffix -}}
+{{- end -}}
+
+{{- define "cors-authz.service-account" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "cors-authz.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cors-authz.policy-config-map" -}}
+{{- default (include "cors-authz.named" (list . "policy")) .Values.policy.existingConfigMap -}}
+{{- end -}}
+
+{{- define "cors-authz.tls-secret" -}}
+{{- default (include "cors-authz.named" (list . "tls")) .Values.tls.existingSecret -}}
+{{- end -}}
+
+{{- define "cors-authz.host" -}}
+{{- printf "%s.%s.svc.%s" (include "cors-authz.fullname" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+
+{{- define "cors-authz.headless-host" -}}
+{{- printf "%s.%s.svc.%s" (include "cors-authz.named" (list . "headless")) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+
+{{- define "cors-authz.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What tells the serving pods from all others; never changes while a release lives. */}}
+{{- define "cors-authz.selector" -}}
+app.kubernetes.io/name: {{ include "cors-authz.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: authorization
+{{- end -}}
+
+{{/* list $ component: the labels of an object. */}}
+{{- define "cors-authz.labels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "cors-authz.name" $root }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

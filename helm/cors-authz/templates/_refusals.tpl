@@ -1,0 +1,294 @@
+{{/* What the schema cannot say. Each define writes a line for each mistake; all are told at once. */}}
+
+{{- define "cors-authz.mistakes-of-values" -}}
+{{- $values := .Values -}}
+{{- $sidecar := eq $values.mode "sidecar" -}}
+{{- if not $values.image.repository }}
+image.repository: nothing is named; write where your registry has the image, which docs/image.md builds
+{{- end }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "cors-authz.fullname" .)) }}
+fullnameOverride: `{{ include "cors-authz.fullname" . }}` cannot name a Service; write lower-case letters, digits and `-`, with a letter in front
+{{- end }}
+{{- if $values.policy.bundleUrl }}
+policy.bundleUrl: signed bundles are not built yet; use policy.files or policy.existingConfigMap
+{{- end }}
+{{- if and $values.policy.files $values.policy.existingConfigMap }}
+policy: files and existingConfigMap exclude each other; keep one
+{{- else if not (or $values.policy.files $values.policy.existingConfigMap $values.policy.bundleUrl) }}
+policy: there is none, and nothing would be allowed; use --set-file 'policy.files.policy\.yaml=FILE' or policy.existingConfigMap
+{{- end }}
+{{- if and $values.jwks.existingConfigMap $values.jwks.existingSecret }}
+jwks: existingConfigMap and existingSecret exclude each other; keep one
+{{- end }}
+{{- if and $values.tls.enabled $sidecar }}
+tls.enabled: a unix socket needs no TLS; leave it out in mode sidecar
+{{- end }}
+{{- if and $values.tls.enabled (not (or $values.tls.existingSecret $values.tls.certManager.enabled)) }}
+tls: there is no certificate; name tls.existingSecret, or use tls.certManager
+{{- end }}
+{{- if and $values.tls.certManager.enabled (not $values.tls.certManager.issuerRef) }}
+tls.certManager.issuerRef: nothing is named; write {name: …, kind: Issuer}
+{{- end }}
+{{- if and $values.tls.certManager.enabled (not $values.tls.enabled) }}
+tls.certManager.enabled: nothing is served by TLS; set tls.enabled
+{{- end }}
+{{- if and $values.autoscaling.enabled (ne $values.mode "deployment") }}
+autoscaling.enabled: only mode deployment is scaled; leave it out in mode {{ $values.mode }}
+{{- end }}
+{{- if eq $values.updateStrategy.type (eq $values.mode "daemonset" | ternary "Recreate" "OnDelete") }}
+updateStrategy.type: mode {{ $values.mode }} has no `{{ $values.updateStrategy.type }}`; write RollingUpdate
+{{- end }}
+{{- if gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas) }}
+autoscaling: minReplicas {{ $values.autoscaling.minReplicas }} is above maxReplicas {{ $values.autoscaling.maxReplicas }}
+{{- end }}
+{{- $grpc := int $values.server.port }}
+{{- $metrics := int $values.metrics.port }}
+{{- $workers := int $values.workers }}
+{{- if and $values.metrics.enabled (not $sidecar) (lt $grpc (add $metrics $workers | int)) (lt $metrics (add $grpc $workers | int)) }}
+metrics.port: the ports of {{ $workers }} workers from {{ $metrics }} on meet those from server.port {{ $grpc }} on; move one
+{{- end }}
+{{- if gt (add (max $grpc $metrics) $workers | int) 65536 }}
+workers: {{ $workers }} workers need ports beyond 65535; choose lower ones
+{{- end }}
+{{- range $target := $values.audit.targets }}
+{{- if hasPrefix "/" $target }}
+{{- $mounted := false }}
+{{- range $values.extraVolumeMounts }}{{ if hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $target }}{{ $mounted = true }}{{ end }}{{ end }}
+{{- if not $mounted }}
+audit.targets: `{{ $target }}` lies on no volume, and the container's own files are read-only; mount one by extraVolumes and extraVolumeMounts
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (has "otlp" $values.audit.targets) (not $values.otel.endpoint) }}
+audit.targets: `otlp` needs otel.endpoint
+{{- end }}
+{{- if and (not $values.audit.targets) (or $values.audit.required $values.audit.reveal $values.audit.keySecret) }}
+audit: nothing is recorded, so required, reveal and keySecret say nothing; name audit.targets
+{{- end }}
+{{- $set := include "cors-authz.own-env" . | fromYamlArray }}
+{{- range $values.extraEnv }}
+{{- $name := .name }}
+{{- range $set }}{{ if eq .name $name }}
+extraEnv: `{{ $name }}` is set by a value of its own; one of the two would be lost
+{{- end }}{{ end }}
+{{- end }}
+{{- range $values.extraArgs }}
+{{- if regexMatch "^--(policy|listen|workers|metrics-listen|tls-|drain-seconds|grace-seconds)" . }}
+extraArgs: `{{ . }}` is set by a value of its own, on which probes, ports and waits depend
+{{- end }}
+{{- end }}
+{{- range $values.extraVolumeMounts }}
+{{- if and .subPath (hasPrefix "/etc/cors-authz" .mountPath) }}
+extraVolumeMounts: `{{ .mountPath }}` by subPath would never change; mount the folder
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "cors-authz.mistakes-of-integrations" -}}
+{{- $values := .Values -}}
+{{- $istio := $values.integrations.istio -}}
+{{- $gateway := $values.integrations.envoyGateway -}}
+{{- $api := $values.integrations.gatewayApi -}}
+{{- if and (eq $values.mode "sidecar") (or $istio.enabled $gateway.enabled $api.enabled) }}
+integrations: mode sidecar serves the Envoy beside it alone; use mode deployment or daemonset
+{{- end }}
+{{- if $istio.enabled }}
+{{- if gt (int $values.workers) 1 }}
+workers: Istio's provider names one port, so further workers would never be asked; set workers to 1 and raise replicaCount
+{{- end }}
+{{- if not $istio.attachments }}
+integrations.istio.attachments: nothing is attached; name a namespace with a selector or targetRefs
+{{- end }}
+{{- if and $values.tls.enabled (not $istio.tls) }}
+integrations.istio.tls: the service serves by TLS, and Envoy would not speak it; write {mode: SIMPLE, credentialName: …}
+{{- end }}
+{{- $names := dict }}
+{{- $namespaces := dict }}
+{{- range $number, $attachment := $istio.attachments }}
+{{- $at := printf "integrations.istio.attachments[%d]" $number }}
+{{- if and .selector .targetRefs }}
+{{ $at }}: selector and targetRefs exclude each other; keep one
+{{- end }}
+{{- if and (eq .namespace $.Release.Namespace) (not .selector) (not .targetRefs) }}
+{{ $at }}: the whole of `{{ .namespace }}` holds the service too, which would ask itself; add a selector
+{{- end }}
+{{- if hasKey $names .name }}
+{{ $at }}: `{{ .name }}` is a name twice; choose another
+{{- end }}
+{{- $_ := set $names .name true }}
+{{- $selects := or .selector .targetRefs | empty | not }}
+{{- if and (hasKey $namespaces .namespace) (not (and $selects (get $namespaces .namespace))) }}
+{{ $at }}: `{{ .namespace }}` has an attachment of all its workloads, so another would patch some twice; give both a selector
+{{- end }}
+{{- $_ := set $namespaces .namespace $selects }}
+{{- end }}
+{{- end }}
+{{- if $gateway.enabled }}
+{{- if not $gateway.targetRefs }}
+integrations.envoyGateway.targetRefs: nothing is attached; name a Gateway or an HTTPRoute
+{{- end }}
+{{- if and $values.tls.enabled (not $gateway.caCertificateRefs) }}
+integrations.envoyGateway.caCertificateRefs: the service serves by TLS, and Envoy would not trust it; name a ConfigMap with ca.crt
+{{- end }}
+{{- if and $values.tls.enabled $values.tls.requireClientCertificate }}
+tls.requireClientCertificate: a BackendTLSPolicy names no certificate of Envoy's own; set it in the EnvoyProxy (`backendTLS`), and this to false until then
+{{- end }}
+{{- if and $gateway.patch.enabled (not (and $gateway.patch.gateway $gateway.patch.listeners)) }}
+integrations.envoyGateway.patch: name the gateway and its listeners
+{{- end }}
+{{- end }}
+{{- if $api.enabled }}
+{{- if not $api.routes }}
+integrations.gatewayApi.routes: there are none
+{{- end }}
+{{- if and $api.externalAuth (or $gateway.enabled (gt (int $values.workers) 1)) }}
+integrations.gatewayApi.externalAuth: {{ $gateway.enabled | ternary "integrations.envoyGateway attaches already, and each request would be checked twice" "the filter names one port, so further workers would never be asked; set workers to 1" }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Cookies and certificates travel by themselves, so a group of every origin must never be granted them. What else is wrong
+with a policy, `cors-authz check` says; here a shape that no policy has is passed over.
+*/}}
+{{- define "cors-authz.mistakes-of-policy" -}}
+{{- $every := dict -}}
+{{- $documents := list -}}
+{{- range $name, $file := .Values.policy.files -}}
+{{- $texts := kindIs "string" $file | ternary (regexSplit "(?m)^---.*$" (toString $file) -1) (list (toYaml $file)) -}}
+{{- range $text := $texts -}}
+{{- $content := fromYaml $text -}}
+{{- if hasKey $content "Error" }}
+policy.files.{{ $name }}: this is no YAML: {{ $content.Error | replace "\n" " " }}
+{{- else -}}
+{{- $documents = append $documents (dict "name" $name "content" $content) -}}
+{{- range $group, $spec := include "cors-authz.maps-of" $content.originGroups | fromYaml -}}
+{{- $star := and (kindIs "slice" $spec.origins) (has "*" (default list $spec.origins)) -}}
+{{- if or $spec.any $star }}{{ $_ := set $every $group true }}{{ end -}}
+{{- if $star }}
+policy.files.{{ $name }}: originGroups.{{ $group }}.origins: `*` is no origin; write {any: true} for every origin, which then gets no cookies
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $document := $documents -}}
+{{- range $group, $spec := include "cors-authz.maps-of" $document.content.resourceGroups | fromYaml -}}
+{{- range $number, $rule := kindIs "slice" $spec.allow | ternary $spec.allow list -}}
+{{- if and (kindIs "map" $rule) (kindIs "slice" $rule.origins) (kindIs "slice" $rule.credentials) -}}
+{{- range $origin := $rule.origins -}}
+{{- range $credential := $rule.credentials -}}
+{{- if and (hasKey $every (toString $origin)) (has $credential (list "cookie" "mtls")) }}
+policy.files.{{ $document.name }}: resourceGroups.{{ $group }}.allow[{{ $number }}]: `{{ $origin }}` is every origin, and with credentials [{{ $credential }}] any site could act as the user; list the origins (CX001)
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Those entries of a mapping that are mappings; none of anything else. */}}
+{{- define "cors-authz.maps-of" -}}
+{{- $maps := dict -}}
+{{- if kindIs "map" . -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value }}{{ $_ := set $maps $key $value }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $maps -}}
+{{- end -}}
+
+{{/* list $ kind apiVersion why: a line, where the cluster has no such resource. */}}
+{{- define "cors-authz.missing-kind" -}}
+{{- $root := index . 0 -}}
+{{- if not ($root.Capabilities.APIVersions.Has (printf "%s/%s" (index . 2) (index . 1))) }}
+{{ index . 3 }}: the cluster knows no {{ index . 1 }} of {{ index . 2 }}; install its CRDs first, or, where templates are rendered without a cluster, add `--api-versions {{ index . 2 }}/{{ index . 1 }}` or set clusterChecks to false
+{{- end -}}
+{{- end -}}
+
+{{- define "cors-authz.mistakes-of-cluster" -}}
+{{- $values := .Values -}}
+{{- $integrations := $values.integrations -}}
+{{- if and $values.tls.enabled $values.tls.certManager.enabled }}
+{{- include "cors-authz.missing-kind" (list . "Certificate" "cert-manager.io/v1" "tls.certManager") }}
+{{- end }}
+{{- if and $values.metrics.enabled $values.metrics.serviceMonitor.enabled }}
+{{- include "cors-authz.missing-kind" (list . "ServiceMonitor" "monitoring.coreos.com/v1" "metrics.serviceMonitor") }}
+{{- end }}
+{{- if $values.metrics.prometheusRule.enabled }}
+{{- include "cors-authz.missing-kind" (list . "PrometheusRule" "monitoring.coreos.com/v1" "metrics.prometheusRule") }}
+{{- end }}
+{{- if $integrations.istio.enabled }}
+{{- include "cors-authz.missing-kind" (list . "AuthorizationPolicy" "security.istio.io/v1" "integrations.istio") }}
+{{- if $integrations.istio.envoyFilter.enabled }}
+{{- include "cors-authz.missing-kind" (list . "EnvoyFilter" "networking.istio.io/v1alpha3" "integrations.istio.envoyFilter") }}
+{{- end }}
+{{- if $integrations.istio.tls }}
+{{- include "cors-authz.missing-kind" (list . "DestinationRule" "networking.istio.io/v1" "integrations.istio.tls") }}
+{{- end }}
+{{- include "cors-authz.missing-provider" . }}
+{{- end }}
+{{- if $integrations.envoyGateway.enabled }}
+{{- include "cors-authz.missing-kind" (list . "SecurityPolicy" "gateway.envoyproxy.io/v1alpha1" "integrations.envoyGateway") }}
+{{- if $integrations.envoyGateway.patch.enabled }}
+{{- include "cors-authz.missing-kind" (list . "EnvoyPatchPolicy" "gateway.envoyproxy.io/v1alpha1" "integrations.envoyGateway.patch") }}
+{{- end }}
+{{- if $values.tls.enabled }}
+{{- include "cors-authz.missing-kind" (list . "BackendTLSPolicy" "gateway.networking.k8s.io/v1" "integrations.envoyGateway.caCertificateRefs") }}
+{{- end }}
+{{- end }}
+{{- if $integrations.gatewayApi.enabled }}
+{{- include "cors-authz.missing-kind" (list . "HTTPRoute" "gateway.networking.k8s.io/v1" "integrations.gatewayApi") }}
+{{- end }}
+{{- include "cors-authz.missing-references" . }}
+{{- end -}}
+
+{{/* An unknown provider refuses every request. */}}
+{{- define "cors-authz.missing-provider" -}}
+{{- with .Values.integrations.istio.meshConfigMap -}}
+{{- $place := splitList "/" . -}}
+{{- $found := lookup "v1" "ConfigMap" (index $place 0) (index $place 1) -}}
+{{- if $found -}}
+{{- $provider := include "cors-authz.provider" $ -}}
+{{- $known := false -}}
+{{- range (fromYaml (default "{}" (default dict $found.data).mesh)).extensionProviders -}}
+{{- if eq .name $provider }}{{ $known = true }}{{ end -}}
+{{- end -}}
+{{- if not $known }}
+integrations.istio: the mesh knows no provider `{{ $provider }}`, and would refuse every request; first put these lines into meshConfig (docs/kubernetes.md says how), or name it by integrations.istio.provider:
+{{ include "cors-authz.mesh-config" $ | indent 2 }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Without a cluster, lookup finds nothing at all: then the namespace is not found either, and nothing is said. */}}
+{{- define "cors-authz.missing-references" -}}
+{{- $values := .Values -}}
+{{- $names := list
+  (list "policy.existingConfigMap" "ConfigMap" $values.policy.existingConfigMap)
+  (list "jwks.existingConfigMap" "ConfigMap" $values.jwks.existingConfigMap)
+  (list "jwks.existingSecret" "Secret" $values.jwks.existingSecret)
+  (list "audit.keySecret" "Secret" $values.audit.keySecret)
+  (list "otel.headersSecret" "Secret" $values.otel.headersSecret)
+-}}
+{{- if and $values.tls.enabled (not $values.tls.certManager.enabled) -}}
+{{- $names = append $names (list "tls.existingSecret" "Secret" $values.tls.existingSecret) -}}
+{{- end -}}
+{{- range $names -}}
+{{- if and (index . 2) (lookup "v1" "Namespace" "" $.Release.Namespace) (not (lookup "v1" (index . 1) $.Release.Namespace (index . 2))) }}
+{{ index . 0 }}: there is no {{ index . 1 }} `{{ index . 2 }}` in namespace `{{ $.Release.Namespace }}`; make it first
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cors-authz.mistakes" -}}
+{{- include "cors-authz.mistakes-of-values" . }}
+{{- include "cors-authz.mistakes-of-integrations" . }}
+{{- include "cors-authz.mistakes-of-policy" . }}
+{{- if .Values.clusterChecks }}
+{{- include "cors-authz.mistakes-of-cluster" . }}
+{{- end }}
+{{- end -}}

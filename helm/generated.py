@@ -1,0 +1,142 @@
+"""What of the chart is written from elsewhere: the table of values, the policies' schema, monitoring's files.
+
+`python -m helm.generated` writes it; a test holds that it is fresh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from cors_authz.policy.json_schema import json_schema
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+CHART: Final = ROOT / "helm" / "cors-authz"
+
+_VALUES: Final = CHART / "values.yaml"
+_SCHEMA: Final = CHART / "values.schema.json"
+_README: Final = CHART / "README.md"
+_MONITORING: Final = ROOT / "monitoring"
+_BEGIN: Final = "<!-- values: begin; written by `make chart` -->\n"
+_END: Final = "<!-- values: end -->"
+_POLICY: Final = "policy."
+# Go's regular expressions, by which helm checks, know no look-ahead.
+_LOOK_AHEAD: Final = "(?"
+
+
+class Value(NamedTuple):
+    """A value of the chart: its dotted path, its default as it is written, and what the comment above it says."""
+
+    path: str
+    default: str
+    comment: str
+
+
+def files() -> dict[Path, str]:
+    """Give each file that is written from elsewhere, with its text."""
+    dashboards = sorted((_MONITORING / "dashboards").glob("*.json"))
+    copies = {CHART / "files" / path.relative_to(_MONITORING): path.read_text() for path in dashboards}
+    return {
+        **copies,
+        CHART / "files" / "rules.yaml": (_MONITORING / "rules.yaml").read_text(),
+        _SCHEMA: _schema(),
+        _README: _readme(),
+    }
+
+
+def values() -> Iterator[Value]:
+    """Give the chart's values in their order.
+
+    A value is what a comment stands above; a mapping without one is a heading.
+    """
+    text = _VALUES.read_text()
+    root = yaml.compose(text)
+    assert isinstance(root, yaml.MappingNode)  # noqa: S101 - a chart's values are a mapping
+    yield from _values(root, "", text.splitlines())
+
+
+def _values(mapping: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterator[Value]:
+    for key, value in mapping.value:
+        comment = _comment_above(key.start_mark.line, lines)
+        path = prefix + key.value
+        if comment or not isinstance(value, yaml.MappingNode):
+            yield Value(path, _written(value), comment)
+        else:
+            yield from _values(value, f"{path}.", lines)
+
+
+def _comment_above(line: int, lines: list[str]) -> str:
+    first = line
+    while first and lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    return " ".join(text.strip().removeprefix("#").strip() for text in lines[first:line])
+
+
+def _written(node: yaml.Node) -> str:
+    return json.dumps(yaml.safe_load(yaml.serialize(node)), ensure_ascii=False)
+
+
+def _readme() -> str:
+    rows = "".join(f"| `{value.path}` | `{value.default}` | {_cell(value.comment)} |\n" for value in values())
+    head, _, rest = _README.read_text().partition(_BEGIN)
+    tail = rest.partition(_END)[2]
+    return f"{head}{_BEGIN}| value | default | what it says |\n|---|---|---|\n{rows}{_END}{tail}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _schema() -> str:
+    schema = json.loads(_SCHEMA.read_text())
+    own = {name: body for name, body in schema["$defs"].items() if not name.startswith(_POLICY)}
+    schema["$defs"] = own | dict(_policy_definitions())
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _policy_definitions() -> Iterator[tuple[str, Any]]:
+    policy = json_schema()
+    document = {key: body for key, body in policy.items() if key not in {"$schema", "$id", "$defs"}}
+    yield f"{_POLICY}document", _embedded(document)
+    for name, body in policy["$defs"].items():
+        yield _POLICY + name, _embedded(body)
+
+
+def _embedded(body: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Give a part of the policy's schema as it stands within another, without what Go cannot read."""
+    if isinstance(body, list):
+        return [_embedded(each) for each in body]
+    if not isinstance(body, dict):
+        return body
+    if "propertyNames" in body:
+        return _named_by_pattern(body)
+    return {key: _reference(key, each) for key, each in body.items() if not _is_unreadable(key, each)}
+
+
+def _named_by_pattern(body: dict[str, Any]) -> dict[str, Any]:
+    """Say by pattern which names a mapping may have: of `propertyNames`, helm tells a path that is another's."""
+    rest = {key: each for key, each in body.items() if key not in {"propertyNames", "additionalProperties"}}
+    named = {body["propertyNames"]["pattern"]: _embedded(body["additionalProperties"])}
+    return {**_embedded(rest), "patternProperties": named, "additionalProperties": False}
+
+
+def _reference(key: str, value: Any) -> Any:  # noqa: ANN401 - any JSON
+    return value.replace("#/$defs/", f"#/$defs/{_POLICY}") if key == "$ref" else _embedded(value)
+
+
+def _is_unreadable(key: str, value: Any) -> bool:  # noqa: ANN401 - any JSON
+    return key == "pattern" and isinstance(value, str) and (_LOOK_AHEAD + "!" in value or _LOOK_AHEAD + "=" in value)
+
+
+def main() -> None:
+    """Write the files."""
+    for path, text in files().items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

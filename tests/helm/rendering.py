@@ -1,0 +1,94 @@
+"""How tests render the chart: by a real helm, from a file of values or from a few lines of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+import yaml
+
+from helm.generated import CHART
+
+ROOT: Final = CHART.parents[1]
+_PLACES: Final = os.pathsep.join((os.environ.get("PATH", ""), str(ROOT / ".tools" / "bin")))
+HELM: Final = shutil.which("helm", path=_PLACES)
+KUBECTL: Final = shutil.which("kubectl", path=_PLACES)
+VALUES: Final = {path.stem: path for path in sorted((CHART / "ci").glob("values-*.yaml"))}
+
+needs_helm: Final = pytest.mark.skipif(
+    HELM is None, reason="helm is not installed: neither on the PATH nor in .tools/bin"
+)
+
+_NOWHERE: Final = Path("/nonexistent")
+
+Kind = dict[str, Any]
+"""A rendered object."""
+
+
+class Rendered(NamedTuple):
+    """What helm said: the objects, or why there are none."""
+
+    objects: tuple[Kind, ...]
+    refusal: str
+
+    def of(self, kind: str) -> list[Kind]:
+        """Give the objects of a kind."""
+        return [each for each in self.objects if each["kind"] == kind]
+
+    def one(self, kind: str) -> Kind:
+        """Give the only object of a kind."""
+        (found,) = self.of(kind)
+        return found
+
+
+def helm(*arguments: str | Path, kubeconfig: Path = _NOWHERE) -> subprocess.CompletedProcess[str]:
+    """Run helm away from what its user has set, and from any cluster but one that is named."""
+    assert HELM is not None
+    environment = {"PATH": os.environ["PATH"], "HOME": str(_NOWHERE), "KUBECONFIG": str(kubeconfig)}
+    command = [HELM, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@cache
+def of_file(name: str, *flags: str) -> Rendered:
+    """Render the chart with a file of `ci/`."""
+    return _rendered(helm("template", "shop", CHART, "--namespace", "cors", "--values", VALUES[name], *flags))
+
+
+def of_values(folder: Path, values: Mapping[str, Any], *flags: str, release: str = "shop") -> Rendered:
+    """Render the chart with these values above those of `ci/values-deployment.yaml`."""
+    file = folder / "values.yaml"
+    file.write_text(yaml.safe_dump(dict(values)))
+    base = VALUES["values-deployment"]
+    return _rendered(
+        helm("template", release, CHART, "--namespace", "cors", "--values", base, "--values", file, *flags)
+    )
+
+
+def _rendered(process: subprocess.CompletedProcess[str]) -> Rendered:
+    if process.returncode:
+        return Rendered((), process.stderr)
+    return Rendered(tuple(each for each in yaml.safe_load_all(process.stdout) if each), "")
+
+
+def pods(rendered: Rendered) -> Iterator[tuple[str, Kind]]:
+    """Give each specification of a pod with a name for it; of a sidecar's patch, as far as it is one."""
+    for each in rendered.objects:
+        if each["kind"] in {"Deployment", "DaemonSet"}:
+            yield each["kind"], each["spec"]["template"]["spec"]
+        elif each["kind"] == "Pod":
+            yield "test", each["spec"]
+        elif each["kind"] == "ConfigMap" and "patch.yaml" in each["data"]:
+            yield "sidecar", yaml.safe_load(each["data"]["patch.yaml"])["spec"]["template"]["spec"]
+
+
+def containers(pod: Kind) -> Sequence[Kind]:
+    """Give the containers of a pod that run the service or ask it."""
+    every = [*pod.get("initContainers", ()), *pod["containers"]]
+    return [each for each in every if "image" in each]

@@ -1,0 +1,524 @@
+"""What the chart renders: valid in each Kubernetes it names, hardened, failing closed, in step with the service."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from cors_authz.cli.health import health
+from cors_authz.cli.serve import serve
+from cors_authz.envoy.bootstrap import Address, Options, authz_cluster, authz_filter, host_settings
+from cors_authz.policy.document import Source
+from cors_authz.policy.load import check_policy
+from helm import generated
+from tests.helm.rendering import KUBECTL, VALUES, Kind, Rendered, containers, helm, needs_helm, of_file, of_values, pods
+
+pytestmark = needs_helm
+
+KUBERNETES: Final = tuple(f"1.{minor}" for minor in range(29, 38))
+NAMESPACED_LENGTH: Final = 63
+HARDENED: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "privileged": False,
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+every_file: Final = pytest.mark.parametrize("name", VALUES)
+
+
+def _walk(node: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key, value
+            yield from _walk(value)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _walk(each)
+
+
+def _names(rendered: Rendered) -> set[tuple[str, str, str]]:
+    return {(each["kind"], each["metadata"]["namespace"], each["metadata"]["name"]) for each in rendered.objects}
+
+
+def _env(container: Kind) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in container["env"] if "value" in each}
+
+
+@every_file
+def test_lint_finds_nothing(name: str) -> None:
+    linted = helm("lint", "--strict", generated.CHART, "--values", VALUES[name])
+    assert (linted.returncode, "WARNING" in linted.stdout) == (0, False), linted.stdout + linted.stderr
+
+
+@every_file
+def test_each_mode_and_integration_is_rendered(name: str) -> None:
+    rendered = of_file(name)
+    assert rendered.refusal == ""
+    assert rendered.objects
+    assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in rendered.objects} == {"shop"}
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("kubernetes_validate") is None, reason="kubernetes-validate is not installed"
+)
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_kubernetes_knows_every_field(version: str) -> None:
+    validate = importlib.import_module("kubernetes_validate")
+    seen = {json.dumps(each) for name in VALUES for each in of_file(name, "--kube-version", f"{version}.0").objects}
+    unknown = set()
+    for text in sorted(seen):
+        try:
+            validate.validate(json.loads(text), version, strict=True)
+        except validate.SchemaNotFoundError as error:
+            unknown.add(error.api_version)
+    assert {each.partition("/")[0] for each in unknown} == {
+        "cert-manager.io",
+        "gateway.envoyproxy.io",
+        "gateway.networking.k8s.io",
+        "monitoring.coreos.com",
+        "networking.istio.io",
+        "security.istio.io",
+    }
+
+
+@every_file
+def test_every_container_is_hardened(name: str) -> None:
+    for kind, pod in pods(of_file(name)):
+        owner = {"runAsUser": 101, "runAsGroup": 101} if kind == "sidecar" else {}
+        assert [each["securityContext"] for each in containers(pod)] == [HARDENED | owner] * len(containers(pod))
+        if kind != "sidecar":
+            assert pod["automountServiceAccountToken"] is False
+            assert pod["securityContext"]["runAsNonRoot"] is True
+        assert all({"cpu", "memory"} <= set(each["resources"]["requests"]) for each in containers(pod))
+
+
+@every_file
+def test_nothing_is_mounted_by_sub_path(name: str) -> None:
+    for _, pod in pods(of_file(name)):
+        mounted = {mount["name"] for each in pod["containers"] for mount in each.get("volumeMounts", ())}
+        mounted |= {mount["name"] for each in pod.get("initContainers", ()) for mount in each["volumeMounts"]}
+        assert mounted == {each["name"] for each in pod.get("volumes", ())}
+        assert "subPath" not in dict(_walk(pod))
+
+
+@every_file
+def test_everything_fails_closed(name: str) -> None:
+    told = [(key, value) for each in of_file(name).objects for key, value in _walk(each)]
+    snippets = [(key, value) for _, text in told if isinstance(text, str) and "extensionProviders" in text
+                for key, value in _walk(yaml.safe_load(text))]  # fmt: skip
+    answers = {(key, str(value)) for key, value in told + snippets if "fail" in key.lower() and "open" in key.lower()}
+    answers |= {(key, str(value)) for key, value in told if key == "failure_mode_allow"}
+    assert answers <= {("failOpen", "False")}
+    attached = {each["kind"] for each in of_file(name).objects} & {"SecurityPolicy", "AuthorizationPolicy"}
+    assert bool(answers) == bool(attached)
+
+
+@every_file
+def test_each_authorization_policy_asks_for_some_requests(name: str) -> None:
+    for policy in of_file(name).of("AuthorizationPolicy"):
+        assert policy["spec"]["action"] == "CUSTOM"
+        assert len(policy["spec"]["rules"]) > 0
+
+
+@every_file
+def test_what_selects_pods_selects_those_that_serve_and_no_others(name: str) -> None:
+    rendered = of_file(name)
+    serving = [each for each in rendered.objects if each["kind"] in {"Deployment", "DaemonSet"}]
+    selectors = [each["spec"]["selector"] for each in rendered.of("Service")]
+    selectors += [each["spec"]["selector"]["matchLabels"] for each in serving + rendered.of("PodDisruptionBudget")]
+    selectors += [each["spec"]["podSelector"]["matchLabels"] for each in rendered.of("NetworkPolicy")]
+    for selector in selectors:
+        assert all(selector.items() <= each["spec"]["template"]["metadata"]["labels"].items() for each in serving)
+        assert not any(selector.items() <= each["metadata"]["labels"].items() for each in rendered.of("Pod"))
+
+
+@every_file
+def test_envoy_sees_each_port_of_each_pod(name: str) -> None:
+    services = {each["spec"].get("clusterIP", ""): each["spec"]["ports"] for each in of_file(name).of("Service")}
+    for kind, pod in pods(of_file(name)):
+        if kind in {"sidecar", "test"}:
+            continue
+        (container,) = containers(pod)
+        numbers = {each["name"]: each["containerPort"] for each in container["ports"]}
+        checks = {each["name"]: each["port"] for each in services[""]}
+        assert {each["targetPort"]: each["port"] for each in services["None"]} == numbers
+        assert checks == {key: value for key, value in numbers.items() if key.startswith("grpc")}
+        assert len(checks) == int(_env(container)["CORS_AUTHZ_WORKERS"])
+        assert {each["appProtocol"] for each in services[""]} == {"grpc"}
+        first, *_ = checks.values()
+        assert (first, _env(container)["CORS_AUTHZ_LISTEN"]) == (9191, "0.0.0.0:9191")
+
+
+@every_file
+def test_probes_ask_what_does_not_depend_on_the_newest_policy(name: str) -> None:
+    for kind, pod in pods(of_file(name)):
+        if kind == "test":
+            continue
+        for container in containers(pod):
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                _is_of_the_service(container[probe], spoken=kind != "sidecar" and "TLS" not in str(container["env"]))
+
+
+def _is_of_the_service(probe: Kind, *, spoken: bool) -> None:
+    if spoken:
+        assert probe["grpc"] == {"port": 9191}
+    else:
+        command = probe["exec"]["command"]
+        assert command[:2] == ["cors-authz", "health"]
+        assert not any(each.startswith("--service") for each in command)
+
+
+@every_file
+def test_a_pod_that_ends_is_asked_on_and_then_drains(name: str) -> None:
+    for kind, pod in pods(of_file(name)):
+        if kind not in {"Deployment", "DaemonSet"}:
+            continue
+        (container,) = containers(pod)
+        env = _env(container)
+        waits = [
+            container["lifecycle"]["preStop"]["sleep"]["seconds"],
+            env["CORS_AUTHZ_DRAIN_SECONDS"],
+            env["CORS_AUTHZ_GRACE_SECONDS"],
+        ]
+        assert [float(each) for each in waits] == [5, 2.5, 5]
+        assert pod["terminationGracePeriodSeconds"] == 18
+
+
+def test_before_kubernetes_can_sleep_the_service_itself_waits_longer() -> None:
+    (_, pod), *_ = pods(of_file("values-deployment", "--kube-version", "1.29.0"))
+    (container,) = containers(pod)
+    assert "lifecycle" not in container
+    assert _env(container)["CORS_AUTHZ_DRAIN_SECONDS"] == "7.5"
+    assert pod["terminationGracePeriodSeconds"] == 18
+
+
+def test_a_policy_that_changes_restarts_nobody_and_a_setting_that_changes_does(tmp_path: Path) -> None:
+    text = "apiVersion: cors-authz/v1\nkind: PolicyBundle\nmetadata: {name: other}\n"
+    before = of_file("values-deployment").one("Deployment")
+    assert of_values(tmp_path, {"policy": {"files": {"policy.yaml": text}}}).one("Deployment") == before
+    assert of_values(tmp_path, {"environment": "staging"}).one("Deployment") != before
+
+
+def test_text_of_a_policy_arrives_as_it_was_written() -> None:
+    written = yaml.safe_load(VALUES["values-deployment"].read_text())["policy"]["files"]
+    assert of_file("values-deployment").one("ConfigMap")["data"] == written
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "values-existing"])
+def test_the_policies_of_the_examples_load(name: str) -> None:
+    (policy,) = [each for each in of_file(name).of("ConfigMap") if each["metadata"]["name"] == "shop-cors-authz-policy"]
+    sources = [Source(file, text.encode()) for file, text in policy["data"].items()]
+    assert [str(each) for each in check_policy(sources, "prod") if each.severity.value == "error"] == []
+
+
+def test_a_config_map_that_exists_is_not_the_charts() -> None:
+    rendered = of_file("values-existing")
+    assert rendered.of("ConfigMap") == []
+    assert "shop-policy" in str(rendered.one("Deployment")["spec"]["template"]["spec"]["volumes"])
+
+
+def test_the_service_knows_each_variable_that_is_set() -> None:
+    known = {each.envvar for each in serve.params}
+    set_by_charts = {
+        variable
+        for name in VALUES
+        for _, pod in pods(of_file(name))
+        for each in containers(pod)
+        for variable in _env_names(each)
+    }
+    assert {each for each in set_by_charts if each.startswith("CORS_AUTHZ_")} <= known
+    asked = {flag for each in health.params for flag in each.opts}
+    commands = {
+        part.partition("=")[0]
+        for name in VALUES
+        for _, pod in pods(of_file(name))
+        for key, value in _walk(pod)
+        if key in {"command", "args"} and "health" in value
+        for part in value
+        if part.startswith("--")
+    }
+    assert {"--timeout", "--tls-ca"} <= commands <= asked
+
+
+def _env_names(container: Kind) -> set[str]:
+    return {each["name"] for each in container.get("env", ())}
+
+
+def test_pods_are_as_many_as_the_scaler_says() -> None:
+    assert "replicas" not in of_file("values-workers").one("Deployment")["spec"]
+    scaler = of_file("values-workers").one("HorizontalPodAutoscaler")["spec"]
+    assert scaler["scaleTargetRef"]["name"] == of_file("values-workers").one("Deployment")["metadata"]["name"]
+    assert of_file("values-deployment").one("Deployment")["spec"]["replicas"] == 2
+
+
+def test_an_instance_on_each_node_serves_that_node() -> None:
+    services = {each["metadata"]["name"]: each["spec"] for each in of_file("values-daemonset").of("Service")}
+    assert services["shop-cors-authz"]["internalTrafficPolicy"] == "Local"
+    assert of_file("values-daemonset").of("PodDisruptionBudget") == []
+
+
+def test_names_of_63_characters_stay_whole_and_those_made_from_them_fit(tmp_path: Path) -> None:
+    longest = {"fullnameOverride": "a" * NAMESPACED_LENGTH, "metrics": {"dashboards": {"enabled": True}}}
+    names = {name for _, _, name in _names(of_values(tmp_path, longest))}
+    assert "a" * NAMESPACED_LENGTH in names
+    assert max(len(each) for each in names) == NAMESPACED_LENGTH
+    assert len(names) == 5
+    release = of_values(tmp_path, {"nameOverride": "b" * 50}, release="c" * 53)
+    labels = {str(value) for each in release.objects for value in each["metadata"]["labels"].values()}
+    assert max(len(each) for each in labels | {name for _, _, name in _names(release)}) == NAMESPACED_LENGTH
+
+
+def test_two_releases_in_a_namespace_share_nothing(tmp_path: Path) -> None:
+    one, other = (of_values(tmp_path, {}, release=release) for release in ("a" * 49 + "-one", "a" * 49 + "-two"))
+    assert _names(one) & _names(other) == set()
+    selectors = [each.one("Deployment")["spec"]["selector"]["matchLabels"] for each in (one, other)]
+    assert selectors[0] != selectors[1]
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed: neither on the PATH nor in .tools/bin")
+def test_the_patch_of_a_sidecar_leaves_the_rest_of_a_deployment_as_it_was(tmp_path: Path) -> None:
+    (patch,) = [
+        each["data"]["patch.yaml"] for each in of_file("values-sidecar").of("ConfigMap") if "patch.yaml" in each["data"]
+    ]
+    own = {
+        "containers": [
+            {"name": "proxy", "image": "envoy", "volumeMounts": [{"name": "policy", "mountPath": "/policy"}]}
+        ],
+        "initContainers": [{"name": "first", "image": "first"}],
+        "volumes": [{"name": "policy", "emptyDir": {}}],
+    }
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": own}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
+                  "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": template}}  # fmt: skip
+    file = tmp_path / "deployment.json"
+    file.write_text(json.dumps(deployment))
+    assert KUBECTL is not None
+    command = [KUBECTL, "patch", "--local", "--filename", str(file), "--patch", patch, "--output", "json"]
+    pod = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["spec"]["template"][
+        "spec"
+    ]
+    assert {each["name"]: each.get("restartPolicy") for each in pod["initContainers"]} == {
+        "cors-authz": "Always",
+        "first": None,
+    }
+    (proxy,) = pod["containers"]
+    assert {each["name"]: each["mountPath"] for each in proxy["volumeMounts"]} == {
+        "policy": "/policy",
+        "cors-authz-socket": "/run/cors-authz",
+    }
+    assert {"name": "policy", "emptyDir": {}} in pod["volumes"]
+    assert {each["name"] for each in pod["volumes"]} == {
+        "policy",
+        "cors-authz-policy",
+        "cors-authz-jwks",
+        "cors-authz-socket",
+    }
+
+
+def _patches(name: str) -> dict[str, Any]:
+    filters = [each for each in of_file("values-istio").of("EnvoyFilter") if each["metadata"]["name"].endswith(name)]
+    return {each["applyTo"]: each["patch"]["value"] for each in filters[0]["spec"]["configPatches"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "inbound", "outbound"),
+    [("ingress", "GATEWAY", "GATEWAY"), ("catalogue", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND")],
+)
+def test_istio_changes_what_comes_in_and_the_way_out_to_the_service_alone(
+    name: str, inbound: str, outbound: str
+) -> None:
+    (found,) = [each for each in of_file("values-istio").of("EnvoyFilter") if each["metadata"]["name"].endswith(name)]
+    matches = {each["applyTo"]: each["match"] for each in found["spec"]["configPatches"]}
+    assert matches.pop("CLUSTER") == {
+        "context": outbound,
+        "cluster": {"service": "shop-cors-authz.cors.svc.cluster.local", "portNumber": 9191},
+    }
+    assert {each["context"] for each in matches.values()} == {inbound}
+    (policy,) = [
+        each for each in of_file("values-istio").of("AuthorizationPolicy") if each["metadata"]["name"].endswith(name)
+    ]
+    assert (policy["metadata"]["namespace"], policy["spec"]["selector"]["matchLabels"]) == (
+        found["metadata"]["namespace"],
+        found["spec"]["workloadSelector"]["labels"],
+    )
+
+
+def test_a_strategy_without_a_rolling_update_says_nothing_of_one(tmp_path: Path) -> None:
+    recreated = of_values(tmp_path, {"updateStrategy": {"type": "Recreate"}}).one("Deployment")
+    assert recreated["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def _without_request_id(metadata: list[Kind]) -> list[Kind]:
+    # Older Envoys of Istio know `%REQ%` alone.
+    return [each for each in metadata if each["key"] != "x-request-id"]
+
+
+def test_istio_is_told_what_every_envoy_is_told() -> None:
+    patches = _patches("ingress")
+    cluster = authz_cluster([Address("127.0.0.1", 9191)], None)
+    assert patches["CLUSTER"] == {key: cluster[key] for key in patches["CLUSTER"]}
+    assert patches["VIRTUAL_HOST"] == host_settings()
+    asked, ours = patches["HTTP_FILTER"]["typed_config"], authz_filter(Options())["typed_config"]
+    assert {key: value for key, value in asked.items() if key != "grpc_service"} == {
+        key: ours[key] for key in asked if key != "grpc_service"
+    }
+    assert _without_request_id(asked["grpc_service"]["initial_metadata"]) == _without_request_id(
+        ours["grpc_service"]["initial_metadata"]
+    )
+    provider = yaml.safe_load(_mesh_config())["extensionProviders"][0]
+    assert provider == {
+        "name": "shop-cors-authz.cors",
+        "envoyExtAuthzGrpc": {
+            "service": "shop-cors-authz.cors.svc.cluster.local",
+            "port": 9191,
+            "timeout": ours["grpc_service"]["timeout"],
+            "failOpen": False,
+            "statusOnError": str(ours["status_on_error"]["code"]),
+        },
+    }
+    named = {each["spec"]["provider"]["name"] for each in of_file("values-istio").of("AuthorizationPolicy")}
+    assert named == {provider["name"]}
+
+
+def _mesh_config() -> str:
+    (text,) = [
+        each["data"]["mesh-config.yaml"]
+        for each in of_file("values-istio").of("ConfigMap")
+        if "istio" in each["metadata"]["name"]
+    ]
+    return str(text)
+
+
+def test_envoy_gateway_is_told_what_every_envoy_is_told() -> None:
+    rendered = of_file("values-envoy-gateway")
+    policy = rendered.one("SecurityPolicy")["spec"]["extAuth"]
+    assert [each["port"] for each in policy["grpc"]["backendRefs"]] == [9191, 9192]
+    values = {
+        each["operation"].get("path"): each["operation"]["value"]
+        for each in rendered.one("EnvoyPatchPolicy")["spec"]["jsonPatches"]
+    }
+    (protocol,) = authz_cluster([Address("127.0.0.1", 9191)], None)["typed_extension_protocol_options"].values()
+    ours = authz_filter(Options())["typed_config"]
+    assert values["/retry_policy"] == protocol["retry_policy"]
+    assert values["/response_headers_to_remove"] == host_settings()["response_headers_to_remove"]
+    assert _without_request_id(values["/initial_metadata"]) == _without_request_id(
+        ours["grpc_service"]["initial_metadata"]
+    )
+    grant = rendered.one("ReferenceGrant")
+    assert (grant["metadata"]["namespace"], grant["spec"]["from"][0]["namespace"]) == ("cors", "shop")
+    assert of_file("values-envoy-gateway-tls").of("ReferenceGrant") == []
+
+
+def test_a_route_asks_the_service_and_takes_off_what_upstreams_say() -> None:
+    rendered = of_file("values-gateway-api")
+    route, grant = rendered.one("HTTPRoute"), rendered.one("ReferenceGrant")
+    asked, taken_off = route["spec"]["rules"][0]["filters"]
+    service = {"group": "", "kind": "Service", "name": "shop-cors-authz"}
+    assert asked == {
+        "type": "ExternalAuth",
+        "externalAuth": {"protocol": "GRPC", "backendRef": service | {"namespace": "cors", "port": 9191}},
+    }
+    removed = {"remove": host_settings()["response_headers_to_remove"]}
+    assert taken_off == {"type": "ResponseHeaderModifier", "responseHeaderModifier": removed}
+    assert (route["metadata"]["namespace"], grant["metadata"]["namespace"]) == ("shop", "cors")
+    assert grant["spec"] == {
+        "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}],
+        "to": [service],
+    }
+
+
+def test_a_certificate_names_the_services_and_nothing_else() -> None:
+    rendered = of_file("values-cert-manager")
+    issued = rendered.one("Certificate")["spec"]
+    hosts = [
+        f"{name}{suffix}"
+        for name in ("shop-cors-authz", "shop-cors-authz-headless")
+        for suffix in ("", ".cors", ".cors.svc", ".cors.svc.cluster.local")
+    ]
+    assert issued["dnsNames"] == hosts
+    assert issued["usages"] == ["digital signature", "server auth", "client auth"]
+    (_, pod), *_ = pods(rendered)
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "cors-authz-tls"]
+    assert volume["secret"] == {"secretName": issued["secretName"], "defaultMode": 0o440}
+    (container,) = containers(pod)
+    assert {key: value for key, value in _env(container).items() if "TLS" in key} == {
+        "CORS_AUTHZ_TLS_CERT": "/etc/cors-authz/tls/tls.crt",
+        "CORS_AUTHZ_TLS_KEY": "/etc/cors-authz/tls/tls.key",
+        "CORS_AUTHZ_TLS_CLIENT_CA": "/etc/cors-authz/tls/ca.crt",
+    }
+    asked = container["livenessProbe"]["exec"]["command"]
+    assert asked[2:] == [
+        "--timeout=2",
+        "--tls-ca=/etc/cors-authz/tls/ca.crt",
+        f"--tls-name={hosts[3]}",
+        "--tls-cert=/etc/cors-authz/tls/tls.crt",
+        "--tls-key=/etc/cors-authz/tls/tls.key",
+    ]
+
+
+def test_what_watches_is_told_where_to_write() -> None:
+    (_, pod), *_ = pods(of_file("values-observed"))
+    (container,) = containers(pod)
+    told = {key: value for key, value in _env(container).items() if "AUDIT" in key or "OTEL" in key}
+    assert told == {
+        "CORS_AUTHZ_AUDIT": "- otlp /var/log/cors-authz/decisions.jsonl",
+        "CORS_AUTHZ_AUDIT_KEY": "/etc/cors-authz/audit/audit.key",
+        "CORS_AUTHZ_AUDIT_REQUIRED": "true",
+        "CORS_AUTHZ_AUDIT_REVEAL": "header:x-device",
+        "CORS_AUTHZ_AUDIT_SAMPLE_ALLOW": "1",
+        "CORS_AUTHZ_AUDIT_WHEN_FULL": "drop-allow-first",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.observability:4317",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_RESOURCE_ATTRIBUTES": "k8s.namespace.name=cors,k8s.pod.name=$(POD_NAME)",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
+    }
+
+
+def test_notes_name_the_next_step_and_what_goes_wrong_without_it() -> None:
+    notes = {
+        name: helm(
+            "install", "shop", generated.CHART, "--namespace", "cors", "--dry-run=client", "--values", path
+        ).stdout.partition("NOTES:")[2]
+        for name, path in VALUES.items()
+    }
+    assert all("mode: shadow" in each and "421" in each and "cors-authz doctor" in each for each in notes.values())
+    assert "envoyExtAuthzGrpc" in notes["values-istio"]
+    assert "kubectl --namespace cors patch deployment" in notes["values-sidecar"]
+    assert "get securitypolicy shop-cors-authz" in notes["values-envoy-gateway"]
+    assert "get httproute shop" in notes["values-gateway-api"]
+    assert "shop-cors-authz-headless.cors.svc.cluster.local:9193`" in notes["values-workers"]
+
+
+def test_the_document_shows_values_that_render_and_the_provider_of_its_release(tmp_path: Path) -> None:
+    text = (generated.ROOT / "docs" / "kubernetes.md").read_text()
+    shown = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)]
+    attached = [each for each in shown if "integrations" in each]
+    refusals = [of_values(tmp_path, each | {"clusterChecks": False}).refusal for each in attached]
+    assert (len(attached), set(refusals)) == (3, {""})
+    istio = of_values(tmp_path, attached[0] | {"clusterChecks": False}, release="cors-authz")
+    (mesh,) = [each["data"] for each in istio.of("ConfigMap") if each["metadata"]["name"] == "cors-authz-istio"]
+    assert yaml.safe_load(mesh["mesh-config.yaml"]) in shown
+
+
+def test_the_rules_are_shipped_whole_with_a_place_to_read_on() -> None:
+    source = yaml.safe_load((generated.ROOT / "monitoring" / "rules.yaml").read_text())
+    shipped = of_file("values-observed").one("PrometheusRule")["spec"]
+    prefix = "https://git.example/cors-authz/blob/main/"
+    assert json.loads(json.dumps(shipped).replace(prefix, "")) == source
+    assert json.dumps(shipped).count(prefix) == json.dumps(source).count("runbook_url")
+    (boards,) = [
+        each["data"] for each in of_file("values-observed").of("ConfigMap") if "dashboards" in each["metadata"]["name"]
+    ]
+    assert len(boards) == 6
+    assert all(json.loads(text)["title"] for text in boards.values())

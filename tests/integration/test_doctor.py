@@ -1,0 +1,171 @@
+"""`doctor` asks a real Envoy: what the exported configuration became has no finding, and what was broken in it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from cors_authz.cli.main import cli
+from cors_authz.demo.envoy_process import EnvoyProcess
+from cors_authz.demo.identity import Issuer
+from cors_authz.doctor.diagnose import diagnose
+from cors_authz.doctor.reads import Reads
+from cors_authz.doctor.setup import setup_of_dump
+from cors_authz.envoy.bootstrap import Address, Config, Options, bootstrap
+
+LOOPBACK: Final = Address("127.0.0.1", 0)
+SERVICE: Final = Address("127.0.0.1", 9191)
+"""Nobody listens there: nothing of this needs an answer."""
+
+_TYPES: Final = "type.googleapis.com/envoy.extensions.filters.http"
+
+
+def exported(options: Options = Options()) -> Config:  # noqa: B008 - frozen
+    return bootstrap(LOOPBACK, [SERVICE], Address("127.0.0.1", 8000), LOOPBACK, options)
+
+
+def found(binary: Path, config: Config, reads: Reads | None = None) -> list[str]:
+    with EnvoyProcess(binary, config) as envoy:
+        dump = orjson.loads(envoy.admin("/config_dump?include_eds"))
+    return [finding.rule.code for finding in diagnose(setup_of_dump("dump", dump), reads)]
+
+
+OPTIONS: Final = {
+    "as it is": Options(),
+    "with an access log and tracing": Options(access_logs=SERVICE, tracing=SERVICE, encode_raw_headers=True),
+}
+
+
+@pytest.mark.parametrize("sentence", OPTIONS)
+def test_an_envoy_of_the_exported_configuration_has_no_finding(sentence: str, envoy_binary: Path) -> None:
+    assert found(envoy_binary, exported(OPTIONS[sentence])) == []
+
+
+def test_the_verb_asks_the_admin_interface(envoy_binary: Path) -> None:
+    config = exported()
+    _manager(config)["http_filters"][0]["typed_config"]["failure_mode_allow"] = True
+    with EnvoyProcess(envoy_binary, config) as envoy:
+        options = orjson.loads(envoy.admin("/server_info"))["command_line_options"]
+        admin = Path(options["admin_address_path"]).read_text()
+        result = CliRunner().invoke(cli, ["doctor", "--envoy", f"http://{admin}"])
+    assert (result.exit_code, result.stderr) == (
+        6,
+        "1 of 1 connection managers ask a service: 1 error, 0 warnings, 0 info\n",
+    ), result.output
+    assert "config_dump: listener ingress > filter envoy.filters.http.ext_authz: `failure_mode_allow" in result.stdout
+
+
+def _break_filter(config: Config) -> None:
+    check = _manager(config)["http_filters"][0]["typed_config"]
+    for name in ("status_on_error", "validate_mutations", "charge_cluster_response_stats"):
+        del check[name]
+    del check["metadata_context_namespaces"], check["route_metadata_context_namespaces"]
+    check["grpc_service"] = {"envoy_grpc": {"cluster_name": "authz", "retry_policy": {"num_retries": 2}}}
+    check |= {
+        "allowed_headers": {"patterns": [{"prefix": "sec-"}]},
+        "clear_route_cache": True,
+        "failure_mode_allow": True,
+        "filter_enabled": {"default_value": {"numerator": 50}},
+        "with_request_body": {"max_request_bytes": 10},
+    }
+
+
+def _break_manager(config: Config) -> None:
+    manager = _manager(config)
+    names = ("normalize_path", "merge_slashes", "path_with_escaped_slashes_action", "common_http_protocol_options")
+    for name in (*names, "use_remote_address", "access_log"):
+        del manager[name]
+    manager |= {"generate_request_id": False, "xff_num_trusted_hops": 1}
+    manager["upgrade_configs"][0]["filters"] = manager["http_filters"][-1:]
+
+
+def _break_cluster(config: Config) -> None:
+    cluster = config["static_resources"]["clusters"][0]
+    for name in ("health_checks", "outlier_detection", "circuit_breakers"):
+        del cluster[name]
+    cluster["typed_extension_protocol_options"] = {}
+
+
+def _break_endpoints(config: Config) -> None:
+    cluster = config["static_resources"]["clusters"][0]
+    del cluster["common_lb_config"]
+    cluster["type"] = "STRICT_DNS"
+    cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"] = {
+        "address": "ip4.localhost",
+        "port_value": 9191,
+    }
+    options = cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
+    options["retry_policy"] = {"retry_on": "connect-failure"}
+
+
+def _filter(kind: str, message: str, **fields: object) -> dict[str, Any]:
+    return {"name": f"envoy.filters.http.{kind}", "typed_config": {"@type": f"{_TYPES}.{kind}.v3.{message}", **fields}}
+
+
+def _break_order(config: Config) -> None:
+    provider = {"issuer": "i", "local_jwks": {"inline_string": Issuer(lambda: 0.0).key_set().decode()}}
+    rules = [{"match": {"prefix": "/"}, "requires": {"provider_name": "main"}}]
+    strip = {"response_mutations": [{"remove": "access-control-allow-origin"}]}
+    filters = _manager(config)["http_filters"]
+    filters[:0] = [
+        _filter("cors", "Cors"),
+        _filter("jwt_authn", "JwtAuthentication", providers={"main": provider}, rules=rules),
+        _filter("lua", "Lua", default_source_code={"inline_string": "function envoy_on_request(h) end"}),
+    ]
+    policy = {"@type": f"{_TYPES}.cors.v3.CorsPolicy", "allow_methods": "GET"}
+    _manager(config)["route_config"]["typed_per_filter_config"] = {"envoy.filters.http.cors": policy}
+    filters.insert(-1, _filter("header_mutation", "HeaderMutation", mutations=strip))
+
+
+def _break_routes(config: Config) -> None:
+    host = _manager(config)["route_config"]["virtual_hosts"][0]
+    off = {"envoy.filters.http.ext_authz": {"@type": f"{_TYPES}.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}}
+    host["response_headers_to_remove"].pop()
+    host["response_headers_to_add"] = [{"header": {"key": "access-control-allow-origin", "value": "*"}}]
+    host["routes"][:0] = [
+        {"match": {"path": "/off"}, "route": {"cluster": "upstream"}, "typed_per_filter_config": off},
+        {"match": {"path": "/away"}, "redirect": {"path_redirect": "/"}, "typed_per_filter_config": off},
+    ]
+
+
+FILTER_CODES: Final = [
+    *("DR004", "DR010", "DR011", "DR012", "DR020", "DR021", "DR022", "DR023", "DR024"),
+    *("DR030", "DR033", "DR034", "DR035", "DR055", "DR071"),
+]
+EVERYTHING: Final = Reads(jwt_payload=True, route_metadata=True, principal=True)
+BROKEN: Final[dict[str, tuple[Callable[[Config], None], Reads, list[str]]]] = {
+    "the filter": (
+        _break_filter,
+        EVERYTHING,
+        FILTER_CODES,
+    ),
+    "the connection manager": (
+        _break_manager,
+        Reads(),
+        ["DR005", "DR060", "DR061", "DR063", "DR064", "DR065", "DR066", "DR067", "DR070"],
+    ),
+    "the cluster": (_break_cluster, Reads(), ["DR036", "DR041", "DR042", "DR043", "DR044", "DR045", "DR045"]),
+    "the endpoints": (_break_endpoints, Reads(), ["DR037", "DR038", "DR046", "DR047"]),
+    "the order": (_break_order, Reads(), ["DR050", "DR052", "DR053", "DR054"]),
+    "the routes": (_break_routes, Reads(), ["DR002", "DR006", "DR080", "DR081"]),
+}
+
+
+@pytest.mark.parametrize("sentence", BROKEN)
+def test_what_envoy_took_is_told_as_it_was_broken(sentence: str, envoy_binary: Path) -> None:
+    break_it, reads, expected = BROKEN[sentence]
+    config = exported()
+    break_it(config)
+    assert sorted(found(envoy_binary, config, reads)) == expected
+
+
+def _manager(config: Config) -> dict[str, Any]:
+    manager: dict[str, Any] = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
+        "typed_config"
+    ]
+    return manager
