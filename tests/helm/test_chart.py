@@ -377,7 +377,7 @@ def test_istio_is_told_what_every_envoy_is_told() -> None:
     )
     provider = yaml.safe_load(_mesh_config())["extensionProviders"][0]
     assert provider == {
-        "name": "shop-cors-authz.cors",
+        "name": "shop-cors-authz-cors",
         "envoyExtAuthzGrpc": {
             "service": "shop-cors-authz.cors.svc.cluster.local",
             "port": 9191,

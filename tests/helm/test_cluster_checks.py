@@ -26,7 +26,7 @@ ISTIO: Final = {
 }
 MESH: Final = "/api/v1/namespaces/istio-system/configmaps/istio"
 NAMESPACE: Final = "/api/v1/namespaces/cors"
-KNOWN: Final = "extensionProviders: [{name: shop-cors-authz.cors}]"
+KNOWN: Final = "extensionProviders: [{name: shop-cors-authz-cors}]"
 
 
 class Case(NamedTuple):
@@ -46,7 +46,7 @@ CASES: Final = {
         "",
         {MESH: {"mesh": "extensionProviders: [{name: other}]"}},
         (
-            "integrations.istio: the mesh knows no provider `shop-cors-authz.cors`, and would refuse every request",
+            "integrations.istio: the mesh knows no provider `shop-cors-authz-cors`, and would refuse every request",
             "    service: shop-cors-authz.cors.svc.cluster.local",
         ),
     ),

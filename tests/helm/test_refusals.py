@@ -67,6 +67,10 @@ SCHEMA: Final = {
         " originGroups: {shop: {origins: ['https://shop.example'], trust: higher}}}}}}",
         ("at '/policy/files/policy.yaml/originGroups/shop/trust': value must be one of",),
     ),
+    "a provider's name that Istio would refuse, and with it every request": Case(
+        "{integrations: {istio: {provider: cors-authz.cors}}}",
+        ("at '/integrations/istio/provider': 'cors-authz.cors' does not match pattern",),
+    ),
     "an attachment to Istio without a namespace": Case(
         "{integrations: {istio: {attachments: [{name: a}]}}}",
         ("at '/integrations/istio/attachments/0': missing property 'namespace'",),

@@ -2,7 +2,7 @@
 
 {{/* The mesh knows its providers by one name each, whatever namespace they serve from. */}}
 {{- define "cors-authz.provider" -}}
-{{- default (printf "%s.%s" (include "cors-authz.fullname" .) .Release.Namespace) .Values.integrations.istio.provider -}}
+{{- default (printf "%s-%s" (include "cors-authz.fullname" .) .Release.Namespace | trunc 63 | trimSuffix "-") .Values.integrations.istio.provider -}}
 {{- end -}}
 
 {{- define "cors-authz.mesh-config" -}}
