@@ -226,8 +226,8 @@ def _key_of_end(decision: Decision) -> _Key:
     _, reason, status, facts, _, roles, shadow, _ = decision
     if facts is None:
         return (reason,)
-    group, rule, reader = facts.group, facts.rule, facts.standing or facts.listed
-    looks = (group.look if group else -1, rule.look if rule else -1, reader.rule.look if reader else -1)
+    group, rule, reader = facts.group, facts.rule, decision.reader
+    looks = (group.look if group else -1, rule.look if rule else -1, reader.look if reader else -1)
     tells = (not facts.tenants, not facts.version, not roles or not _are_told(roles))
     # Few answers depend on more than that: those of versions, and those to preflights.
     more = _announced(decision, facts) if facts.version or facts.kind is _PREFLIGHT else None
