@@ -1,0 +1,146 @@
+"""The release under test: installed, changed, looked at, taken away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import yaml
+
+from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest
+from helm.generated import CHART
+from tests.deploy.cluster import ClusterError, Kind, until
+from tests.deploy.probes import HOST, NEW_ORIGIN
+from tests.deploy.site import NAMESPACE, PYTHON, Site, merged, policy_text
+
+NAME: Final = "cors-authz"
+PODS: Final = "app.kubernetes.io/instance=cors-authz,app.kubernetes.io/component=authorization"
+REPLICAS: Final = 2
+_INSIDE: Final = Path(__file__).parent / "inside"
+_POLICY_LINK: Final = "/etc/cors-authz/policy/..data"
+_NO_KINDS: Final = ("events",)
+
+
+class Release:
+    """A release of the chart, in the site's namespace, with the user's values under those of each step."""
+
+    def __init__(self, site: Site, values: Mapping[str, Any]) -> None:
+        self._site = site
+        self._cluster = site.cluster
+        repository, _, tag = site.images.service.rpartition(":")
+        self._values = merged(
+            {
+                "image": {"repository": repository, "tag": tag},
+                "policy": {"files": {"policy.yaml": policy_text()}},
+                "jwks": {"existingConfigMap": "verify-keys"},
+            },
+            values,
+        )
+
+    def install(self) -> None:
+        """Install it, and return before its pods are ready."""
+        with self._written() as file:
+            self._cluster.helm("install", *_placed(file))
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Lay these values over its own, install or upgrade it, and wait until its pods are ready."""
+        self._values = merged(self._values, values)
+        with self._written() as file:
+            self._cluster.helm("upgrade", "--install", *_placed(file), "--wait", "--timeout=3m")
+        self.settle()
+
+    def test(self) -> None:
+        """Run `helm test`."""
+        self._cluster.helm("test", NAME, f"--namespace={NAMESPACE}", "--timeout=2m")
+
+    def roll_back(self) -> None:
+        """Go back to the revision before."""
+        self._cluster.helm("rollback", NAME, f"--namespace={NAMESPACE}", "--wait", "--timeout=3m")
+        self.settle()
+
+    def uninstall(self) -> None:
+        """Take it away, if it is there."""
+        self._cluster.helm("uninstall", NAME, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
+
+    def left_behind(self) -> list[str]:
+        """Name what has the release's label, of all kinds that the cluster knows, and what helm keeps of it."""
+        kinds = self._cluster.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
+        every = ",".join(kind for kind in kinds if kind.partition(".")[0] not in _NO_KINDS)
+        label = f"--selector=app.kubernetes.io/instance={NAME}"
+        found = self._cluster.kubectl("get", every, "--all-namespaces", label, "--output=name").split()
+        return found + self._cluster.kubectl("get", "secret", f"--namespace={NAMESPACE}", "--output=name").split()
+
+    def settle(self) -> None:
+        """Wait until all pods are ready and none is on its way out."""
+        until(self._settled, f"{REPLICAS} pods of the release ready, and no other")
+
+    def pods(self) -> list[Kind]:
+        """Give its pods, by their names."""
+        found = self._cluster.objects("pods", NAMESPACE, PODS)
+        return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+    def scale(self, replicas: int) -> None:
+        """Have so many pods, and wait until it is so."""
+        self._cluster.kubectl("scale", f"--namespace={NAMESPACE}", f"deployment/{NAME}", f"--replicas={replicas}")
+        until(lambda: len(self.pods()) == replicas, f"{replicas} pods")
+        if replicas:
+            self.settle()
+
+    @contextmanager
+    def watched(self) -> Iterator[list[float]]:
+        """Change the policy in the block; the list then has the seconds from the kubelet's files to the decision."""
+        request = _preflight().SerializeToString().hex()
+        words = ("exec", f"--namespace={NAMESPACE}", self.pods()[0]["metadata"]["name"], "--")
+        script = (_INSIDE / "watch.py").read_text()
+        process = self._cluster.start(*words, PYTHON, "-c", script, request, _POLICY_LINK)
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise ClusterError(f"the watcher ended: {process.communicate()[1]}")
+        taken: list[float] = []
+        try:
+            yield taken
+        except BaseException:
+            process.kill()
+            raise
+        taken.append(_seconds_of(process))
+
+    def _settled(self) -> bool:
+        pods = self.pods()
+        return len(pods) == REPLICAS and all(_ready(pod) for pod in pods)
+
+    @contextmanager
+    def _written(self) -> Iterator[Path]:
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "values.yaml"
+            file.write_text(yaml.safe_dump(self._values))
+            yield file
+
+
+def _placed(file: Path) -> tuple[str, ...]:
+    return (NAME, str(CHART), f"--namespace={NAMESPACE}", f"--values={file}")
+
+
+def _ready(pod: Kind) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", ())}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def _preflight() -> CheckRequest:
+    headers = {name.lower(): value for name, value in NEW_ORIGIN.headers.items()}
+    http = AttributeContext.HttpRequest(
+        method=NEW_ORIGIN.method, scheme="http", host=HOST, path=NEW_ORIGIN.path, headers=headers
+    )
+    return CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))
+
+
+def _seconds_of(process: subprocess.Popen[str]) -> float:
+    said, errors = process.communicate()
+    if process.returncode:
+        raise ClusterError(f"the watcher ended: {errors}")
+    seconds: float = json.loads(said)
+    return seconds

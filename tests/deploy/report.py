@@ -1,0 +1,181 @@
+"""A verification as people read it: tables, and what in them is not as it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from tests.deploy.disturbances import DISTURBANCES
+from tests.deploy.probes import ALLOWED, PROBES, Probe
+
+BEGIN: Final = "<!-- verified: begin; written by `make verify-deploy ARGS=--record` -->"
+END: Final = "<!-- verified: end -->"
+
+_PLANES: Final = ("envoy", "istio", "envoy-gateway")
+_MOST_SECONDS_TO_DECISION: Final = 10
+_MOST_SECONDS_FROM_FILES: Final = 1
+_LEAST_REQUESTS: Final = 500
+_CLOSED: Final = ["503 -"]
+_SPANS: Final = ["envoy.service.auth.v3.Authorization/Check"]
+
+Results = Mapping[str, Any]
+
+
+class Row(NamedTuple):
+    """A line of the first table: what, how it must be, how it is, and whether that is so."""
+
+    what: str
+    must: str
+    found: str
+    holds: bool
+
+
+def tables(results: Results) -> str:
+    """Write all that a verification found, in Markdown."""
+    planes = _planes(results)
+    facts = results["facts"]
+    parts = [
+        f"Kubernetes {facts['kubernetes']}{facts['note'] and ', '}{facts['note']}.",
+        _table(("what", "must", "found"), [(row.what, row.must, row.found) for row in _rows(results)]),
+        _answers(planes),
+        _failed(planes),
+        *(f"- {name}: {plane['note']}." for name, plane in planes.items() if plane["note"]),
+        *(f"- {part}: skipped, {why}." for part, why in _skipped(results)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def wrong(results: Results) -> list[str]:
+    """Name what is not as it must be; a data plane that says why is not held to lose no request."""
+    lines = [f"{part}: {found['failed']}" for part, found in results.items() if "failed" in found]
+    lines += [f"{row.what}: {row.found}, must be {row.must}" for row in _rows(results) if not row.holds]
+    for name, plane in _planes(results).items():
+        lines += [f"{name}: {line}" for line in _wrong_answers(plane)]
+        lines += [f"{name}: {line}" for line in _wrong_counts(plane)]
+    return lines
+
+
+def replaced(document: str, new: str) -> str:
+    """Put new text between the markers of a document.
+
+    Raises: ValueError without both markers.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document has no place for it: write {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{new}\n{END}{after}"
+
+
+def _planes(results: Results) -> dict[str, Any]:
+    whole = (results.get(part, {}) for part in _PLANES)
+    return {name: plane for found in whole if _whole(found) for name, plane in found.items()}
+
+
+def _skipped(results: Results) -> Iterator[tuple[str, str]]:
+    return ((part, found["skipped"]) for part, found in results.items() if "skipped" in found)
+
+
+def _whole(found: Results) -> bool:
+    return bool(found) and not {"skipped", "failed"} & set(found)
+
+
+def _rows(results: Results) -> list[Row]:
+    rows: list[Row] = []
+    for part, made in (("lifecycle", _lifecycle), ("reload", _reload), ("trace", _trace)):
+        found = results.get(part, {})
+        if _whole(found):
+            rows += made(found)
+    return rows
+
+
+def _lifecycle(found: Results) -> list[Row]:
+    first = found["seconds to the first decision"]
+    left = found["left behind"]
+    closed = found["answers without it"]
+    return [
+        Row(
+            "from `helm install` to the first correct decisions through Envoy",
+            f"≤ {_MOST_SECONDS_TO_DECISION} s",
+            f"{first} s",
+            first <= _MOST_SECONDS_TO_DECISION,
+        ),
+        Row("`helm test`", "passes", "passes", holds=True),
+        _yes("`helm upgrade` of a setting rolls the pods", holds=found["upgraded"]),
+        _yes("`helm rollback` brings the former pods back", holds=found["rolled back"]),
+        Row("`helm uninstall` leaves", "nothing", ", ".join(left) or "nothing", not left),
+        Row("a plain Envoy then answers", _CLOSED[0], ", ".join(closed), closed == _CLOSED),
+    ]
+
+
+def _reload(found: Results) -> list[Row]:
+    taken = found["seconds from files to decision"]
+    return [
+        Row(
+            f"from the kubelet's files to a changed decision, worst of {len(taken)}",
+            f"≤ {_MOST_SECONDS_FROM_FILES} s",
+            f"{max(taken):.2f} s",
+            max(taken) <= _MOST_SECONDS_FROM_FILES,
+        )
+    ]
+
+
+def _trace(found: Results) -> list[Row]:
+    spans = found["spans"]
+    return [
+        Row("the span of a refusal, in Jaeger by its id", f"`{_SPANS[0]}`", f"`{', '.join(spans)}`", spans == _SPANS)
+    ]
+
+
+def _yes(what: str, *, holds: bool) -> Row:
+    return Row(what, "yes", "yes" if holds else "no", holds)
+
+
+def _answers(planes: Mapping[str, Any]) -> str:
+    if not planes:
+        return ""
+    rows = [
+        (probe.what, _expected(probe), *(plane["answers"][probe.what] for plane in planes.values())) for probe in PROBES
+    ]
+    rows.append(("any of these, no pod left", _CLOSED[0], *(", ".join(plane["no pods"]) for plane in planes.values())))
+    return _table(("request: status and who may read", "must", *planes), rows)
+
+
+def _failed(planes: Mapping[str, Any]) -> str:
+    if not planes:
+        return ""
+    rows = [(name, *(_count(plane["load"][name]) for plane in planes.values())) for name in DISTURBANCES]
+    return _table(("failed requests", *planes), rows)
+
+
+def _count(answers: Mapping[str, int]) -> str:
+    return f"{_lost(answers)} of {sum(answers.values())}"
+
+
+def _lost(answers: Mapping[str, int]) -> int:
+    return sum(answers.values()) - answers.get(f"200 {ALLOWED}", 0)
+
+
+def _expected(probe: Probe) -> str:
+    return f"{probe.status} {probe.reader or '-'}"
+
+
+def _wrong_answers(plane: Mapping[str, Any]) -> Iterator[str]:
+    for probe in PROBES:
+        if (found := plane["answers"][probe.what]) != _expected(probe):
+            yield f"{probe.what}: {found}, must be {_expected(probe)}"
+    if plane["no pods"] != _CLOSED:
+        yield f"without pods: {', '.join(plane['no pods'])}, must be {_CLOSED[0]}"
+
+
+def _wrong_counts(plane: Mapping[str, Any]) -> Iterator[str]:
+    for name, answers in plane["load"].items():
+        if sum(answers.values()) < _LEAST_REQUESTS:
+            yield f"{name}: {sum(answers.values())} requests, must be at least {_LEAST_REQUESTS}"
+        if _lost(answers) and not plane["note"]:
+            yield f"{name}: {_count(answers)} requests failed: {dict(answers)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,195 @@
+"""Where it is verified: the cluster, the namespace, and what stands in it around the release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from string import Template
+from typing import Any, Final, NamedTuple
+
+import yaml
+from click.testing import CliRunner
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from cors_authz.cli.main import cli
+from cors_authz.edge.clock import now_seconds
+from tests.deploy.cluster import AbsentError, Cluster, ClusterError
+from tests.deploy.probes import ALLOWED, CLERK, HOST, VISITOR, Probe
+
+NAMESPACE: Final = "cors-verify"
+HAND_NAMESPACE: Final = "cors-verify-hand"
+PYTHON: Final = "/opt/cors-authz/bin/python"
+POLICY: Final = Path(__file__).with_name("policy.yaml")
+AUTHZ: Final = f"cors-authz-headless.{NAMESPACE}.svc.cluster.local:9191"
+_HERE: Final = Path(__file__).parent
+_UPSTREAM: Final = "upstream"
+_HOURS: Final = 6
+
+
+class Images(NamedTuple):
+    """What the pods run: the service, and a stock Envoy."""
+
+    service: str
+    envoy: str
+
+
+class Answer(NamedTuple):
+    """What came back for a probe: the status, the origin that may read it, the id of the decision, the body."""
+
+    status: int
+    reader: str | None
+    decision: str | None
+    body: str
+
+
+class Tokens:
+    """Who signs the tokens of the probes."""
+
+    def __init__(self, now: int) -> None:
+        self._key = ECKey.generate_key("P-256", {"kid": "verify", "alg": "ES256", "use": "sig"})
+        self._now = now
+
+    def key_set(self) -> str:
+        """Give the public key as a JWK Set."""
+        return json.dumps({"keys": [self._key.as_dict(private=False)]})
+
+    def signed(self, role: str) -> str:
+        """Sign a token of somebody with a role, good for six hours."""
+        claims = {
+            "iss": "https://id.shop.example",
+            "aud": ["shop"],
+            "sub": f"a {role}",
+            "iat": self._now,
+            "exp": self._now + _HOURS * 3600,
+            "roles": [role],
+        }
+        return jwt.encode({"alg": "ES256", "kid": "verify"}, claims, self._key)
+
+
+class Site:
+    """The namespace of the verification; what it holds is made by `prepare`, and goes with `clear`.
+
+    Raises: AbsentError, without images.
+    """
+
+    def __init__(self, cluster: Cluster, images: Images, say: Callable[[str], None]) -> None:
+        if not all(images):
+            raise AbsentError("name images that the cluster can pull, by --image and --envoy-image")
+        self.cluster = cluster
+        self.images = images
+        self.say = say
+        self._issuer = Tokens(int(now_seconds()))
+        self._tokens = {CLERK: self._issuer.signed("clerk"), VISITOR: self._issuer.signed("visitor")}
+
+    def prepare(self) -> None:
+        """Make the namespace, the upstream and the plain Envoy anew."""
+        self.clear()
+        self.cluster.kubectl("create", "namespace", NAMESPACE)
+        texts = {name: (_HERE / "inside" / f"{name}.py").read_text() for name in ("upstream", "ask", "load")}
+        self.apply(
+            "objects.yaml",
+            keys=self._issuer.key_set(),
+            envoy=exported("--authz", AUTHZ),
+            image=self.images.service,
+            envoy_image=self.images.envoy,
+            **texts,
+        )
+        self.apply("hand.yaml", image=self.images.service)
+        words = ("wait", f"--namespace={NAMESPACE}", "--for=condition=Ready", "--timeout=120s")
+        self.cluster.kubectl(*words, "pod/upstream", "pod/envoy")
+        self.cluster.kubectl("rollout", "status", f"--namespace={HAND_NAMESPACE}", "daemonset/hand", "--timeout=120s")
+
+    def clear(self) -> None:
+        """Take the namespaces away, with all that is in them."""
+        self.cluster.kubectl("delete", "namespace", NAMESPACE, HAND_NAMESPACE, "--ignore-not-found", "--wait=true")
+
+    def apply(self, name: str, **values: object) -> None:
+        """Apply a file of objects, with values in its places."""
+        places = {key: json.dumps(value) for key, value in values.items()}
+        # Names stand within words too, so they go without quotes.
+        text = Template((_HERE / name).read_text()).substitute(
+            places, namespace=NAMESPACE, hand=HAND_NAMESPACE, host=HOST
+        )
+        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=text)
+
+    def ask(self, url: str, probes: Sequence[Probe]) -> list[Answer]:
+        """Ask once, from within the cluster."""
+        return self._asked(url, probes, None, 0)
+
+    def await_answers(self, url: str, probes: Sequence[Probe], seconds: float) -> list[Answer]:
+        """Ask until the answers are as they must be, or the time is over; the last ones are given."""
+        return self._asked(url, probes, [(probe.status, probe.reader) for probe in probes], seconds)
+
+    def _asked(
+        self, url: str, probes: Sequence[Probe], expected: list[tuple[int, str | None]] | None, seconds: float
+    ) -> list[Answer]:
+        requests = [(probe.method, probe.path, self._headers(probe)) for probe in probes]
+        asked = {"url": url, "requests": requests, "expected": expected, "seconds": seconds}
+        said = json.loads(self.cluster.kubectl(*_inside("ask.py", asked)))
+        return [
+            Answer(
+                status,
+                headers.get("access-control-allow-origin") or None,
+                headers.get("x-cors-authz-decision-id"),
+                body,
+            )
+            for status, headers, body in said
+        ]
+
+    def _headers(self, probe: Probe) -> dict[str, str]:
+        headers = {"Host": HOST, **probe.headers}
+        for stand_in, token in self._tokens.items():
+            headers = {name: value.replace(stand_in, token) for name, value in headers.items()}
+        return headers
+
+    @contextmanager
+    def load(self, url: str, answers: dict[str, int]) -> Iterator[None]:
+        """Ask at a pace while the block runs, and at least six hundred times; the answers are counted in the end."""
+        expected = f"200 {ALLOWED}"
+        asked = {"url": url, "headers": {"Host": HOST, "Origin": ALLOWED}, "expected": expected}
+        process = self.cluster.start(*_inside("load.py", asked, "--stdin"))
+        try:
+            yield
+        finally:
+            said, errors = process.communicate()
+        if process.returncode:
+            raise ClusterError(f"the load ended: {errors}")
+        answers |= json.loads(said)
+
+
+def exported(*options: str) -> str:
+    """Give the configuration that `cors-authz export envoy` prints for the upstream."""
+    upstream = f"{_UPSTREAM}.{NAMESPACE}.svc.cluster.local:80"
+    printed = CliRunner().invoke(cli, ["export", "envoy", "--upstream", upstream, *options])
+    assert printed.exit_code == 0, printed.output
+    return printed.output
+
+
+def policy_text(*, later: str | None = None) -> str:
+    """Give the policy, with a further origin in it."""
+    text = POLICY.read_text()
+    return text if later is None else text.replace(f'"{ALLOWED}"', f'"{ALLOWED}", "{later}"')
+
+
+def merged(*values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay values over each other, as helm does."""
+    result: dict[str, Any] = {}
+    for each in values:
+        for key, value in each.items():
+            both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def values_of(file: Path | None) -> dict[str, Any]:
+    """Read a file of values; nothing without one."""
+    read: dict[str, Any] = {} if file is None else yaml.safe_load(file.read_text())
+    return read
+
+
+def _inside(script: str, asked: Mapping[str, Any], *flags: str) -> tuple[str, ...]:
+    words = ("exec", f"--namespace={NAMESPACE}", *flags, _UPSTREAM, "--", PYTHON, f"/inside/{script}")
+    return (*words, json.dumps(asked))
