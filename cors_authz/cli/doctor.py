@@ -13,7 +13,7 @@ import click
 from cors_authz.cli.doctor_forms import FORMS, summary
 from cors_authz.cli.doctor_input import asked_in, setup_at, setup_in_bootstrap, setup_in_dump, things_at
 from cors_authz.cli.policy_option import environment_option, loaded_from
-from cors_authz.doctor import hosts, manifests
+from cors_authz.doctor import hosts, manifests, scope
 from cors_authz.doctor.diagnose import diagnose, in_order
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.hosts import Governed, RoutedHost
@@ -80,8 +80,11 @@ def _seen(kind: str, sources: Mapping[str, Any], reads: Reads) -> _Seen:
             tuple(manifests.findings(things, reads)), tuple(manifests.routed(things)), f"{len(things)} objects"
         )
     setup = _READERS[kind](sources[kind])
-    asking = sum(bool(manager.checks) for manager in setup.managers)
-    judged = f"{asking} of {len(setup.managers)} connection managers ask a service"
+    managers = scope.judged(setup)
+    if not managers:
+        raise click.UsageError(f"`{setup.source}` has no listener that clients reach: nothing could be judged")
+    asking = sum(bool(manager.checks) for manager in managers)
+    judged = f"{asking} of {len(managers)} connection managers ask a service"
     return _Seen(diagnose(setup, reads), tuple(hosts.routed(setup)), judged)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from cors_authz.cli import finding_forms
 from cors_authz.doctor.finding import Finding, Where
+from cors_authz.doctor.remedies import lines_of
 from cors_authz.policy.finding import Finding as PlacedFinding
 from cors_authz.policy.finding import Place, Severity
 
@@ -33,10 +34,15 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def _text(findings: Sequence[Finding]) -> str:
     """Write each finding with its places; why and what to change are said once for all places."""
-    places: dict[str, list[Finding]] = {}
+    places: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        places.setdefault(finding.rule.code, []).append(finding)
-    return "\n".join("".join(f"{line}\n" for line in _block(found)) for found in places.values())
+        places.setdefault((finding.rule.code, lines_of(finding)), []).append(finding)
+    return "\n".join("".join(f"{_printable(line)}\n" for line in _block(found)) for found in places.values())
+
+
+def _printable(line: str) -> str:
+    """Names of routes and filters may be anybody's: they shall not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def _block(found: Sequence[Finding]) -> Iterator[str]:
@@ -48,7 +54,7 @@ def _block(found: Sequence[Finding]) -> Iterator[str]:
         yield f"  and in {len(found) - _MAX_PLACES} more places, which --format json lists"
     yield from wrap(f"Why: {rule.why}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
     yield "  Change:"
-    yield from (_INDENT + line for line in rule.fix.splitlines())
+    yield from (_INDENT + line for line in lines_of(found[0]).splitlines())
 
 
 def _place(where: Where) -> str:
@@ -70,7 +76,7 @@ def _object(finding: Finding) -> Mapping[str, object]:
         "line": where.line or None,
         "part": where.part,
         "why": rule.why,
-        "fix": rule.fix,
+        "fix": lines_of(finding),
     }
 
 
@@ -80,7 +86,7 @@ def _placed(findings: Sequence[Finding]) -> list[PlacedFinding]:
             # What has no lines is shown at the top of its source.
             Place(each.where.source, each.where.line or 1, 1),
             each.rule.code,
-            f"{each.where.part}: {each.rule.title}: {each.detail}. {each.rule.why}",
+            _printable(f"{each.where.part}: {each.rule.title}: {each.detail}. {each.rule.why}"),
             each.rule.severity,
         )
         for each in findings

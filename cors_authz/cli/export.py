@@ -54,7 +54,11 @@ def export() -> None:
     help="How long a check may take, all of its tries; each gets a fifth of it.",
 )
 @click.option("--access-log", type=_reached, help="Where `cors-authz access-log` listens; without it, nothing is sent.")
-@click.option("--listen", type=_bound, default="0.0.0.0:8080", show_default=True, help="Where clients connect.")
+@click.option("--access-log-ca", metavar="FILE", help="Speak TLS to it: who signed its certificate (PEM).")
+@click.option("--access-log-name", metavar="NAME", help="What its certificate names; by default --access-log's host.")
+@click.option("--access-log-cert", metavar="FILE", help="The certificate chain that Envoy shows to it (PEM).")
+@click.option("--access-log-key", metavar="FILE", help="Its private key (PEM).")
+@click.option("--listen", type=_bound, default="0.0.0.0:10000", show_default=True, help="Where clients connect.")
 @click.option(
     "--admin",
     type=_bound,
@@ -97,28 +101,37 @@ def _endpoints(given: dict[str, Any]) -> Sequence[Address]:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    return Options(timeout_ms=given["timeout_ms"], authz_tls=_tls(given), access_logs=given["access_log"])
+    access_log = given["access_log"]
+    return Options(
+        timeout_ms=given["timeout_ms"],
+        authz_tls=_tls(given, "authz", given["authz"]),
+        access_logs=access_log,
+        access_logs_tls=_tls(given, "access-log", [access_log] if access_log else []),
+    )
 
 
-def _tls(given: dict[str, Any]) -> ServiceTls | None:
-    ca, name, cert, key = (given[f"authz_{part}"] for part in ("ca", "name", "cert", "key"))
+def _tls(given: dict[str, Any], flag: str, endpoints: Sequence[Address]) -> ServiceTls | None:
+    """Read the flags that begin with a flag's name: how TLS is spoken to its endpoints."""
+    ca, name, cert, key = (given[f"{flag.replace('-', '_')}_{part}"] for part in ("ca", "name", "cert", "key"))
     if ca is None and name is cert is key is None:
         return None
     if not ca:
         # Also where a shell's variable is empty: that must not turn TLS off.
-        raise click.UsageError("--authz-name, --authz-cert and --authz-key need --authz-ca, and it names a file")
+        raise click.UsageError(f"--{flag}-name, --{flag}-cert and --{flag}-key need --{flag}-ca, and it names a file")
     if bool(cert) != bool(key) or "" in (cert, key):
-        raise click.UsageError("--authz-cert and --authz-key go together, and each names a file")
-    return ServiceTls(ca, _certified_name(name, given["authz"]), cert or "", key or "")
+        raise click.UsageError(f"--{flag}-cert and --{flag}-key go together, and each names a file")
+    if not endpoints:
+        raise click.UsageError(f"--{flag}-ca needs --{flag}, which says where")
+    return ServiceTls(ca, _certified_name(name, flag, endpoints), cert or "", key or "")
 
 
-def _certified_name(name: str | None, authz: Sequence[Address]) -> str:
-    """Take what the service's certificate names from the endpoints, where they say it."""
+def _certified_name(name: str | None, flag: str, endpoints: Sequence[Address]) -> str:
+    """Take what the certificate names from the endpoints, where they say it."""
     if name is not None and not is_ip(name) and not is_name(name):
-        raise click.UsageError(f"--authz-name: `{name}` is neither a host name nor an IP address")
-    names = {address.host for address in authz} if name is None else {name}
+        raise click.UsageError(f"--{flag}-name: `{name}` is neither a host name nor an IP address")
+    names = {address.host for address in endpoints} if name is None else {name}
     if len(names) > 1 or "" in names:
-        raise click.UsageError("--authz does not say what the service's certificate names; say it by --authz-name")
+        raise click.UsageError(f"--{flag} does not say what the certificate names; say it by --{flag}-name")
     # The dot that ends a name in the DNS is in no certificate: https://datatracker.ietf.org/doc/html/rfc6066#section-3.
     return names.pop().removesuffix(".")
 

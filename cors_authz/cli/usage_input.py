@@ -12,6 +12,7 @@ import click
 import urllib3
 
 from cors_authz.cli.audit_lines import TornFileError, lines_of
+from cors_authz.policy.finding import shown
 from cors_authz.review.usage import UnreadablePageError, Usage
 
 MAX_PAGE_BYTES: Final = 64 << 20
@@ -25,15 +26,19 @@ _SCHEMES: Final = ("http://", "https://")
 _ADDRESS: Final = re.compile(r"[\w.\-\[\]:]+:[0-9]{1,5}(?:/[a-z]*)?")
 """An address that lacks its scheme."""
 
+_CONNECTION: Final = re.compile(r"^HTTPS?Connection(?:Pool)?\(.*?\): ")
+"""How urllib3 names the address, which was named before."""
+
 
 class Mends(NamedTuple):
-    """What to do where no page comes: `late` where it takes too long, `other` where something else is answered."""
+    """What to do where no page comes: `late` where it takes too long, `long` where there is no end to it, `other`."""
 
     late: str
+    long: str
     other: str
 
 
-_MENDS: Final = Mends("name audit files", "name a service's metrics endpoint")
+_MENDS: Final = Mends("name audit files", "which is no page of ours", "name a service's metrics endpoint")
 
 
 def read_into(usage: Usage, sources: Iterable[str]) -> None:
@@ -65,19 +70,19 @@ def _read_file(usage: Usage, name: str) -> None:
 def _read_service(usage: Usage, url: str) -> None:
     address = _PAGE_OF_ENDPOINT.sub("", url) + _PAGE
     try:
-        usage.read_page(fetched(address, _MENDS))
+        usage.read_page(fetched(address, _MENDS, MAX_PAGE_BYTES))
     except UnreadablePageError as error:
         raise click.UsageError(f"`{address}` was read, and {error}; name a service's metrics endpoint") from error
 
 
-def fetched(address: str, mends: Mends) -> bytes:
-    """Read the page at a URL: at most 64 MiB of it, and for at most a minute.
+def fetched(address: str, mends: Mends, max_bytes: int) -> bytes:
+    """Read the page at a URL, for at most a minute.
 
     Raises: click.UsageError that says what to do.
     """
     answer: Future[bytes] = Future()
     # A thread that nobody waits for: a socket knows no deadline but that of the next byte.
-    Thread(target=_fetch, args=(address, mends, answer), daemon=True).start()
+    Thread(target=_fetch, args=(address, mends, max_bytes, answer), daemon=True).start()
     try:
         return answer.result(DEADLINE_SECONDS)
     except TimeoutError as error:
@@ -85,22 +90,27 @@ def fetched(address: str, mends: Mends) -> bytes:
         raise click.UsageError(said) from error
 
 
-def _fetch(address: str, mends: Mends, answer: Future[bytes]) -> None:
+def _fetch(address: str, mends: Mends, max_bytes: int, answer: Future[bytes]) -> None:
     try:
-        answer.set_result(_answer_of(address, mends))
+        answer.set_result(_answer_of(address, mends, max_bytes))
     except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
         answer.set_exception(error)
 
 
-def _answer_of(address: str, mends: Mends) -> bytes:
+def _answer_of(address: str, mends: Mends, max_bytes: int) -> bytes:
     http = urllib3.PoolManager(timeout=TIMEOUT_SECONDS, retries=False)
     try:
         with http.request("GET", address, preload_content=False) as response:
             if response.status != 200:  # noqa: PLR2004 - the one status that brings a page
                 raise click.UsageError(f"`{address}` answers {response.status}; {mends.other}")
-            page = response.read(MAX_PAGE_BYTES + 1)
+            page = response.read(max_bytes + 1)
     except urllib3.exceptions.HTTPError as error:
-        raise click.UsageError(f"`{address}` cannot be read: {error}") from error
-    if len(page) > MAX_PAGE_BYTES:
-        raise click.UsageError(f"`{address}` answers more than {MAX_PAGE_BYTES} bytes, which is no page of ours")
+        raise click.UsageError(f"`{address}` cannot be read: {_said(error)}; {mends.other}") from error
+    if len(page) > max_bytes:
+        raise click.UsageError(f"`{address}` answers more than {max_bytes} bytes, {mends.long}")
     return page
+
+
+def _said(error: Exception) -> str:
+    """Give the words of an error, which may be those of whoever answered."""
+    return shown(_CONNECTION.sub("", ": ".join(str(each).rstrip(".") for each in error.args)))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from cors_authz.doctor import catalogue
+from cors_authz.doctor import catalogue, istio
 from cors_authz.doctor.finding import Finding, Rule
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.reads import Reads
@@ -98,15 +98,19 @@ def _sometimes(asked: Asked) -> Iterator[Finding]:
             catalogue.SOMETIMES, f"`filter_enabled` takes {enabled.get('numerator', 0)} of {whole}", "filter_enabled"
         )
     gate = inner(config, "filter_enabled_metadata")
-    # Istio's gate: its shadow rules mark what an AuthorizationPolicy selects.
-    if gate and gate.get("filter") != "envoy.filters.http.rbac":
-        yield asked.found(
-            catalogue.SOMETIMES, f"`filter_enabled_metadata` of `{gate.get('filter', '')}`", "filter_enabled_metadata"
-        )
+    if gate and (objection := _gate(asked, str(gate.get("filter", "")))):
+        rule, said = objection
+        yield asked.found(rule, f"`filter_enabled_metadata`: {said}", "filter_enabled_metadata")
     if config.get("shadow_mode") is True:
         yield asked.found(catalogue.SOMETIMES, "`shadow_mode: true`", "shadow_mode")
     if asked.check.conditional:
         yield asked.found(catalogue.SOMETIMES, "a matcher stands around the filter")
+
+
+def _gate(asked: Asked, kind: str) -> tuple[Rule, str] | None:
+    if kind == istio.RBAC:
+        return istio.object_to_gate(asked.manager, asked.check)
+    return catalogue.SOMETIMES, f"of `{kind}`"
 
 
 def _transport(asked: Asked) -> Iterator[Finding]:

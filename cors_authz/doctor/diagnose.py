@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from cors_authz.doctor import asking, connection, order, routes, service_cluster
+from cors_authz.doctor import asking, connection, istio, order, routes, scope, service_cluster
 from cors_authz.doctor.asking import Asked
 from cors_authz.doctor.finding import Finding
 from cors_authz.doctor.reads import Reads
@@ -23,7 +24,7 @@ def diagnose(setup: Setup, reads: Reads | None = None) -> tuple[Finding, ...]:
 
     Returns: the findings, errors first, then as the configuration has them; what is said twice is said once.
     """
-    return in_order(_all(setup, reads or Reads()))
+    return in_order(replace(each, plane=setup.plane) for each in _all(setup, reads or Reads()))
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -33,7 +34,8 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _all(setup: Setup, reads: Reads) -> Iterator[Finding]:
-    for manager in setup.managers:
+    for manager in scope.judged(setup):
+        yield from istio.findings(setup, manager)
         yield from routes.findings(setup, manager)
         yield from order.findings(setup, manager)
         if manager.checks:

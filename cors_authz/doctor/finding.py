@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cors_authz.doctor.plane import Plane
 from cors_authz.policy.finding import Severity
 
 
@@ -38,8 +39,9 @@ class Where(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that is broken somewhere; `detail` names the value that breaks it."""
+    """A rule that is broken somewhere; `detail` names the value that breaks it, `plane` who writes that."""
 
     rule: Rule
     where: Where
     detail: str
+    plane: Plane = Plane.FILE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from cors_authz.doctor import catalogue
+from cors_authz.doctor import catalogue, scope
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.setup import Manager, Setup, maps, texts
@@ -51,12 +51,11 @@ class Governed:
 
 
 def routed(setup: Setup) -> Iterator[RoutedHost]:
-    """Give the hosts that an Envoy routes to where the service is asked: domains, and the names of TLS (SNI)."""
-    for manager in setup.managers:
-        if manager.checks:
-            yield from _domains(setup, manager)
-            for name in manager.server_names:
-                yield RoutedHost(name.lower(), setup.at(manager, f"server name {name}"))
+    """Give the hosts that clients may ask an Envoy for, checked or not yet: domains, and the names of TLS (SNI)."""
+    for manager in scope.judged(setup):
+        yield from _domains(setup, manager)
+        for name in manager.server_names:
+            yield RoutedHost(name.lower(), setup.at(manager, f"server name {name}"))
 
 
 def _domains(setup: Setup, manager: Manager) -> Iterator[RoutedHost]:
@@ -70,7 +69,8 @@ def findings(hosts: Iterable[RoutedHost], governed: Governed) -> Iterator[Findin
     """Say which hosts are routed and not governed, or governed and not routed."""
     seen = {split_port(each.name)[0]: each.where for each in hosts}
     for name, where in seen.items():
-        # Behind `*` stands whatever clients ask for: their records tell, not the configuration.
+        # Behind `*` stands whatever clients ask for: their records tell, not the configuration. So it is below a
+        # wildcard of which the policy lists some hosts.
         if name != _ANY and not governed.has(name):
             yield Finding(catalogue.UNGOVERNED, where, f"`{name}`")
     for pattern, where in governed.patterns:

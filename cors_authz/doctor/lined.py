@@ -57,10 +57,16 @@ def documents(name: str, data: bytes) -> tuple[Any, ...]:
         raise UnreadableError(f"{name}: the byte at {error.start} is not UTF-8") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UnreadableError(f"{name}:{line}: not readable as YAML: {error.problem}") from error
+        raise UnreadableError(f"{name}:{line}: not readable as YAML: {_problem(error, data)}") from error
     except yaml.YAMLError as error:
         raise UnreadableError(f"{name}: not readable as YAML: {str(error).splitlines()[0]}") from error
     return tuple(document for document in read if document is not None)
+
+
+def _problem(error: yaml.MarkedYAMLError, data: bytes) -> str:
+    mark = error.problem_mark
+    is_tab = mark is not None and data.decode()[mark.index : mark.index + 1] == "\t"
+    return "a tab, where YAML takes blanks alone" if is_tab else str(error.problem)
 
 
 class _Builder:

@@ -9,10 +9,12 @@ from cors_authz.doctor import catalogue
 from cors_authz.doctor.finding import Finding, Rule, Where
 from cors_authz.doctor.hosts import RoutedHost
 from cors_authz.doctor.lined import UnreadableError, documents, line_of
+from cors_authz.doctor.plane import Plane
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.setup import Message, inner, maps, number, texts
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
 
+_OF_ISTIO: Final = frozenset({"AuthorizationPolicy", "ConfigMap", "EnvoyFilter", "IstioOperator"})
 _LOOSE: Final = frozenset({"NONE", "BASE", "DEFAULT", ""})
 _UNESCAPES: Final = frozenset({"UnescapeAndForward", "UnescapeAndRedirect"})
 _REFUSALS: Final = frozenset({"", "403", "200"})
@@ -54,7 +56,8 @@ class Thing(NamedTuple):
     def found(self, rule: Rule, detail: str, part: object = None) -> Finding:
         """Say that it breaks a rule, at one of its parts if one is given."""
         line = line_of(part) or line_of(self.body)
-        return Finding(rule, Where(self.source, line, f"{self.kind} {self.name}"), detail)
+        plane = Plane.ISTIO if self.kind in _OF_ISTIO else Plane.ENVOY_GATEWAY
+        return Finding(rule, Where(self.source, line, f"{self.kind} {self.name}"), detail, plane)
 
 
 class _Estate(NamedTuple):

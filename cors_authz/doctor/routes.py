@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from cors_authz.doctor import catalogue
+from cors_authz.doctor import catalogue, istio, scope
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.order import removed_by
@@ -13,7 +13,6 @@ from cors_authz.doctor.setup import Manager, Message, Setup, inner, maps, texts,
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
 
 _FILTER_CONFIG: Final = "envoy.config.route.v3.FilterConfig"
-_OWN_CLUSTERS: Final = ("prometheus_stats", "agent")
 _REMOVED: Final = "response_headers_to_remove"
 _PREFIX: Final = "access-control-"
 _SAFE: Final = {":method", "origin", "sec-fetch-site"}
@@ -48,11 +47,6 @@ class _Route(NamedTuple):
     @property
     def forwards(self) -> bool:
         return "route" in self.config
-
-    @property
-    def is_envoys_own(self) -> bool:
-        """Whether it leads to the metrics or the health of the proxy itself, as Istio and Envoy Gateway name them."""
-        return inner(self.config, "route").get("cluster") in _OWN_CLUSTERS
 
     @property
     def answers(self) -> bool:
@@ -91,15 +85,15 @@ def _matched(route: Message, index: int) -> str:
 
 
 def _unasked(setup: Setup, manager: Manager, routes: list[_Route]) -> Iterator[Finding]:
-    """Judge a manager without ext_authz; what a sidecar sends out is judged where it comes in."""
-    if manager.direction == "OUTBOUND":
-        return
-    later = [each.name for each in manager.filters if not each.type]
+    """Judge a manager without ext_authz."""
+    later = [each.name for each in manager.filters if each.awaited]
     if later:
         yield Finding(catalogue.UNRESOLVED, setup.at(manager), f"`{later[0]}` is sent by a control plane (ECDS)")
         return
-    if any(route.forwards and not route.is_envoys_own for route in routes) or not manager.tables:
-        yield Finding(catalogue.NOT_ASKED, setup.at(manager), "`http_filters` has no ext_authz")
+    if scope.forwards(setup, manager):
+        # Where Istio refuses instead, that is what to tell.
+        if not any(True for _ in istio.findings(setup, manager)):
+            yield Finding(catalogue.NOT_ASKED, setup.at(manager), "`http_filters` has no ext_authz")
         return
     for route in routes:
         if route.answers:

@@ -9,7 +9,7 @@ from cors_authz.doctor import catalogue
 from cors_authz.doctor.asking import Asked, retry_policy
 from cors_authz.doctor.finding import Finding, Rule, Where
 from cors_authz.doctor.lined import line_of
-from cors_authz.doctor.setup import Message, endpoints_of, inner, maps, number
+from cors_authz.doctor.setup import Message, endpoints_of, inner, is_loopback, maps, number
 
 _PROTOCOL: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _RETRIED: Final = ("connect-failure", "reset", "unavailable", "cancelled", "resource-exhausted")
@@ -74,8 +74,11 @@ def _watching(cluster: _Cluster) -> Iterator[Finding]:
     is_watched = "outlier_detection" in cluster.config
     if not is_watched:
         yield cluster.found(catalogue.NO_OUTLIER, "no `outlier_detection`")
-    if (is_checked or is_watched) and "healthy_panic_threshold" not in inner(cluster.config, "common_lb_config"):
+    threshold = inner(cluster.config, "common_lb_config").get("healthy_panic_threshold")
+    if (is_checked or is_watched) and threshold is None:
         yield cluster.found(catalogue.PANIC, "no `healthy_panic_threshold`")
+    elif is_checked and number(threshold, 1) == 0:
+        yield cluster.found(catalogue.NO_PANIC, "`healthy_panic_threshold` is 0")
 
 
 def _breakers(cluster: _Cluster) -> Iterator[Finding]:
@@ -99,9 +102,8 @@ def _endpoints(cluster: _Cluster) -> Iterator[Finding]:
 
 def _is_local(config: Message) -> bool:
     """Tell whether all instances are on Envoy's own machine, where nothing stands between."""
-    found = [inner(each, "endpoint", "address") for each in endpoints_of(inner(config, "load_assignment"))]
-    hosts = [str(inner(each, "socket_address").get("address", "")) for each in found if "pipe" not in each]
-    return all(host in {"localhost", "::1"} or host.startswith("127.") for host in hosts)
+    found = endpoints_of(inner(config, "load_assignment"))
+    return all(is_loopback(inner(each, "endpoint", "address")) for each in found)
 
 
 _RULES: Final = (_protocol, _retries, _watching, _breakers, _endpoints)

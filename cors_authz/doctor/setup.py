@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from cors_authz.doctor.finding import Where
 from cors_authz.doctor.lined import LinedMap, line_of
+from cors_authz.doctor.plane import Plane
 
 Message = Mapping[str, Any]
 """A message of Envoy's API, its fields in snake case."""
@@ -30,7 +31,8 @@ class NotEnvoyError(Exception):
 class HttpFilter(NamedTuple):
     """An HTTP filter: its name, the full name of its message, the message, and where it stands.
 
-    `disabled` filters act only where a route enables them; `conditional` ones only where a matcher lets them.
+    `disabled` filters act only where a route enables them; `conditional` ones only where a matcher lets them. What is
+    `awaited` may turn out to be ext_authz once a control plane sends it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class HttpFilter(NamedTuple):
     config: Message
     disabled: bool
     conditional: bool
+    awaited: bool
     line: int
 
     @property
@@ -49,9 +52,13 @@ class HttpFilter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """An HTTP connection manager: the listener that it serves, its filters, and the routes that are known of it."""
+    """An HTTP connection manager: the listener that it serves, its filters, and the routes that are known of it.
+
+    `chain` names the filter chain that it stands in, where the listener has several.
+    """
 
     listener: str
+    chain: str
     direction: str
     config: Message
     filters: tuple[HttpFilter, ...]
@@ -68,16 +75,24 @@ class Manager:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A whole Envoy. `addresses` counts the endpoints of each cluster, where they are known."""
+    """A whole Envoy.
+
+    `addresses` counts the endpoints of each cluster, where they are known; `admin` is the address of the admin
+    interface. `is_sidecar` ones take what comes in for one application, and send out what it asks of others.
+    """
 
     source: str
     managers: tuple[Manager, ...]
     clusters: Mapping[str, Message]
     addresses: Mapping[str, int] = field(default_factory=dict)
+    admin: Message = field(default_factory=dict)
+    plane: Plane = Plane.FILE
+    is_sidecar: bool = False
 
     def at(self, manager: Manager, *parts: str, line: int = 0) -> Where:
         """Name a place in a connection manager."""
-        said = " > ".join((f"listener {manager.listener}", *parts))
+        chain = (f"filter chain {manager.chain}",) if manager.chain else ()
+        said = " > ".join((f"listener {manager.listener}", *chain, *parts))
         return Where(self.source, line or line_of(manager.config), said)
 
 
@@ -134,14 +149,16 @@ def setup_of_bootstrap(source: str, bootstrap: object) -> Setup:
 
     Raises: NotEnvoyError.
     """
-    static = inner(_snake(bootstrap, {}), "static_resources")
+    read = inner(_snake(bootstrap, {}))
+    static = inner(read, "static_resources")
     if not maps(static.get("listeners")):
         raise NotEnvoyError(
             f"`{source}` is no bootstrap of an Envoy with static listeners; name one, or ask a running one"
         )
     clusters = {str(each.get("name")): each for each in maps(static.get("clusters"))}
     addresses = {name: count for name, each in clusters.items() if (count := _static_addresses(each)) is not None}
-    return _setup(source, maps(static["listeners"]), clusters, _Dynamic(addresses=addresses))
+    dynamic = _Dynamic(addresses=addresses, bootstrap=read)
+    return _setup(source, maps(static["listeners"]), clusters, dynamic)
 
 
 def setup_of_dump(source: str, dump: object) -> Setup:
@@ -149,7 +166,7 @@ def setup_of_dump(source: str, dump: object) -> Setup:
 
     Raises: NotEnvoyError.
     """
-    sections = {type_of(each)[0].rpartition(".")[2]: each for each in maps(inner(dump).get("configs"))}
+    sections = _sections(dump)
     if "ListenersConfigDump" not in sections:
         raise NotEnvoyError(f"`{source}` holds no config_dump of an Envoy; its admin interface gives one")
     clusters = list(_section(sections, "ClustersConfigDump", "cluster"))
@@ -159,24 +176,56 @@ def setup_of_dump(source: str, dump: object) -> Setup:
         {str(each.get("name")): each for each in tables},
         {str(each.get("name")): each for each in found},
         dict(_endpoints(sections)),
+        inner(sections.get("BootstrapConfigDump"), "bootstrap"),
     )
     listeners = list(_section(sections, "ListenersConfigDump", "listener"))
     return _setup(source, listeners, {str(each.get("name")): each for each in clusters}, dynamic)
 
 
 class _Dynamic(NamedTuple):
-    """What a control plane sends beside listeners and clusters: routes and filters by their name, endpoints counted."""
+    """What there is beside listeners and clusters: routes and filters by their name, endpoints counted, bootstrap."""
 
     tables: Mapping[str, Message] = {}
     filters: Mapping[str, Message] = {}
     addresses: Mapping[str, int] = {}
+    bootstrap: Message = _NONE
 
 
-def _setup(source: str, listeners: Iterable[Message], clusters: Mapping[str, Message], dynamic: _Dynamic) -> Setup:
+def _setup(source: str, listeners: Sequence[Message], clusters: Mapping[str, Message], dynamic: _Dynamic) -> Setup:
     managers = tuple(manager for listener in listeners for manager in _managers(listener, dynamic))
     if not managers:
         raise NotEnvoyError(f"`{source}` has no HTTP connection manager: there is nothing that could be checked")
-    return Setup(source, managers, clusters, dynamic.addresses)
+    node = inner(dynamic.bootstrap, "node")
+    return Setup(
+        source,
+        managers,
+        clusters,
+        dynamic.addresses,
+        inner(dynamic.bootstrap, "admin", "address"),
+        _plane(node, [*listeners, *clusters.values()]),
+        _is_sidecar(node, listeners),
+    )
+
+
+def _plane(node: Message, resources: Iterable[Message]) -> Plane:
+    if "ISTIO_VERSION" in inner(node, "metadata"):
+        return Plane.ISTIO
+    if any("envoy-gateway" in inner(each, "metadata", "filter_metadata") for each in resources):
+        return Plane.ENVOY_GATEWAY
+    return Plane.FILE
+
+
+def _is_sidecar(node: Message, listeners: Iterable[Message]) -> bool:
+    """By its name, as Istio gives it; else by a listener for what comes in."""
+    kind, mark, _ = str(node.get("id", "")).partition("~")
+    return kind == "sidecar" if mark else any(each.get("traffic_direction") == "INBOUND" for each in listeners)
+
+
+def _sections(dump: object) -> Mapping[str, Message]:
+    found = {type_of(each)[0].rpartition(".")[2]: each for each in maps(inner(dump).get("configs"))}
+    # As tools print it that go by protobuf's own JSON.
+    is_camel = any(map(_CAMEL.fullmatch, found.get("ListenersConfigDump", _NONE)))
+    return inner(_snake(found, {})) if is_camel else found
 
 
 def _section(sections: Mapping[str, Message], section: str, key: str) -> Iterator[Message]:
@@ -205,13 +254,33 @@ def _static_addresses(cluster: Message) -> int | None:
     return len(endpoints_of(inner(cluster, "load_assignment")))
 
 
+def is_loopback(address: Message) -> bool:
+    """Tell whether an address is on Envoy's own machine."""
+    host = str(inner(address, "socket_address").get("address", ""))
+    return "pipe" in address or host in {"localhost", "::1"} or host.startswith("127.")
+
+
 def _managers(listener: Message, dynamic: _Dynamic) -> Iterator[Manager]:
-    chains = [*maps(listener.get("filter_chains")), inner(listener, "default_filter_chain")]
-    for chain in chains:
+    for chain in _chains(listener):
         for each in maps(chain.get("filters")):
             name, config = type_of(each.get("typed_config"))
             if name == _MANAGER:
                 yield _manager(listener, chain, config, dynamic)
+
+
+def _chains(listener: Message) -> list[Message]:
+    chains = [*maps(listener.get("filter_chains")), inner(listener, "default_filter_chain")]
+    return [each for each in chains if each]
+
+
+def _chain_name(listener: Message, chain: Message) -> str:
+    """Tell one filter chain of several from the others; "" where there is one."""
+    chains = _chains(listener)
+    if len(chains) == 1:
+        return ""
+    names = ", ".join(texts(inner(chain, "filter_chain_match").get("server_names")))
+    at = next(at for at, each in enumerate(chains) if each is chain)
+    return str(chain.get("name") or names or f"number {at}")
 
 
 def _manager(listener: Message, chain: Message, config: Message, dynamic: _Dynamic) -> Manager:
@@ -222,6 +291,7 @@ def _manager(listener: Message, chain: Message, config: Message, dynamic: _Dynam
     verifies = any(key in common for key in common if "validation_context" in key)
     return Manager(
         name,
+        _chain_name(listener, chain),
         str(listener.get("traffic_direction", "")),
         config,
         tuple(_filter(each, dynamic) for each in maps(config.get("http_filters"))),
@@ -242,13 +312,15 @@ def _tables(config: Message, dynamic: _Dynamic) -> Iterator[Message]:
 
 def _filter(entry: Message, dynamic: _Dynamic) -> HttpFilter:
     name, config = type_of(entry.get("typed_config"))
-    if "config_discovery" in entry:
+    discovery = inner(entry, "config_discovery")
+    if discovery:
         name, config = type_of(dynamic.filters.get(str(entry.get("name")), _NONE).get("typed_config"))
     conditional = name == _MATCHED
     if conditional:
         name, config = type_of(inner(config, "extension_config").get("typed_config"))
+    awaited = not name and any(each.endswith(EXT_AUTHZ) for each in texts(discovery.get("type_urls")))
     return HttpFilter(
-        str(entry.get("name", "")), name, config, entry.get("disabled") is True, conditional, line_of(entry)
+        str(entry.get("name", "")), name, config, entry.get("disabled") is True, conditional, awaited, line_of(entry)
     )
 
 

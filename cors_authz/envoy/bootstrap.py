@@ -107,9 +107,9 @@ class Tls(NamedTuple):
 
 
 class ServiceTls(NamedTuple):
-    """How Envoy speaks TLS to the service; the files (PEM) are Envoy's to read.
+    """How Envoy speaks TLS to the service or to the listener of its access log; the files (PEM) are Envoy's to read.
 
-    `ca` signed the service's certificate, which names `name`: a host name or an IP address. `certificate` and
+    `ca` signed the certificate of who listens, which names `name`: a host name or an IP address. `certificate` and
     `private_key` are what Envoy shows for itself, both or neither.
     """
 
@@ -129,6 +129,7 @@ class Options:
         encode_raw_headers: Send the bytes of headers as they came, instead of text with `!` for what is not UTF-8.
         access_log: The file of the access log; "" is the standard output.
         access_logs: Where `cors-authz access-log` listens; None sends it nothing.
+        access_logs_tls: How TLS is spoken to it; None speaks in the clear.
         tracing: Where an OTLP collector takes spans by gRPC; None makes none.
         http_filters_before: HTTP filters in front of ext_authz. Their own replies carry no CORS headers.
         http_filters_after: HTTP filters between ext_authz and the router.
@@ -141,6 +142,7 @@ class Options:
     encode_raw_headers: bool = False
     access_log: str = ""
     access_logs: Address | None = None
+    access_logs_tls: ServiceTls | None = None
     tracing: Address | None = None
     http_filters_before: Sequence[Mapping[str, Any]] = ()
     http_filters_after: Sequence[Mapping[str, Any]] = ()
@@ -232,11 +234,10 @@ def authz_cluster(authz: Sequence[Address], tls: ServiceTls | None) -> Config:
     Spec: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/cluster/v3/cluster.proto.
     """
     protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    transport = {"transport_socket": _tls_socket(_upstream_tls(tls))} if tls else {}
     return {
         # The health check tells which of a name's addresses serve.
         **_cluster(AUTHZ_CLUSTER, authz, "ALL"),
-        **transport,
+        **_transport(tls),
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "health_checks": [_health_check()],
         "outlier_detection": _outlier_detection(),
@@ -253,12 +254,15 @@ def authz_cluster(authz: Sequence[Address], tls: ServiceTls | None) -> Config:
 
 def telemetry_clusters(options: Options) -> list[Config]:
     """Describe where the access log and spans go, as far as the options send them."""
-    wanted = {ACCESS_LOG_CLUSTER: options.access_logs, TRACING_CLUSTER: options.tracing}
+    wanted = {
+        ACCESS_LOG_CLUSTER: (options.access_logs, options.access_logs_tls),
+        TRACING_CLUSTER: (options.tracing, None),
+    }
     protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     http2 = {protocol: _typed(protocol, explicit_http_config={"http2_protocol_options": {}})}
     return [
-        {**_cluster(name, [address]), "typed_extension_protocol_options": http2}
-        for name, address in wanted.items()
+        {**_cluster(name, [address]), **_transport(tls), "typed_extension_protocol_options": http2}
+        for name, (address, tls) in wanted.items()
         if address is not None
     ]
 
@@ -291,6 +295,10 @@ def _listener(listen: Address, options: Options) -> Config:
         "enable_reuse_port": False,
         "filter_chains": [chain],
     }
+
+
+def _transport(tls: ServiceTls | None) -> Config:
+    return {"transport_socket": _tls_socket(_upstream_tls(tls))} if tls else {}
 
 
 def _tls_socket(context: Config) -> Config:

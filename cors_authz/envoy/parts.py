@@ -46,7 +46,8 @@ def part_of(part: Part, authz: Sequence[Address], options: Options) -> Config:
     Args:
         part: Which.
         authz: The instances of the service, as `bootstrap` takes them.
-        options: What deployments vary; the parts look at `timeout_ms`, `authz_tls`, `access_log` and `access_logs`.
+        options: What deployments vary; the parts look at `timeout_ms`, `access_log`, and how the service and the
+            listener of the access log are reached.
 
     Returns: a new value for `json.dumps`.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +60,43 @@ def test_the_verb_asks_the_admin_interface(envoy_binary: Path) -> None:
         "1 of 1 connection managers ask a service: 1 error, 0 warnings, 0 info\n",
     ), result.output
     assert "config_dump: listener ingress > filter envoy.filters.http.ext_authz: `failure_mode_allow" in result.stdout
+
+
+def _edge_of_istio(config: Config) -> None:
+    """Make it a gateway as Istio names one, with a second listener and a second filter chain that ask nobody."""
+    (listener,) = config["static_resources"]["listeners"]
+    listener["traffic_direction"] = "OUTBOUND"
+    other = copy.deepcopy(listener)
+    other["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].pop(0)
+    chain = copy.deepcopy(other["filter_chains"][0]) | {"name": "tls"}
+    listener["filter_chains"].append(chain | {"filter_chain_match": {"server_names": ["shop.example"]}})
+    listener["listener_filters"] = [
+        {
+            "name": "envoy.filters.listener.tls_inspector",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+            },
+        }
+    ]
+    config["static_resources"]["listeners"].append(other | {"name": "other"})
+    config["node"] = {
+        "id": "router~127.0.0.1~edge.shop~shop.svc.cluster.local",
+        "cluster": "edge.shop",
+        "metadata": {"ISTIO_VERSION": "1.31.0"},
+    }
+
+
+def test_the_listeners_of_a_gateway_that_ask_nobody_are_named(envoy_binary: Path, tmp_path: Path) -> None:
+    config = exported()
+    _edge_of_istio(config)
+    with EnvoyProcess(envoy_binary, config) as envoy:
+        (tmp_path / "dump.json").write_text(envoy.admin("/config_dump?include_eds"))
+    result = CliRunner().invoke(cli, ["doctor", "--config-dump", str(tmp_path / "dump.json"), "--format", "json"])
+    named = [(each["code"], each["part"]) for each in json.loads(result.stdout)]
+    assert (result.exit_code, named) == (
+        6,
+        [("DR001", "listener ingress > filter chain tls"), ("DR001", "listener other")],
+    )
 
 
 def _break_filter(config: Config) -> None:

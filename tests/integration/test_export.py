@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -274,6 +276,57 @@ def test_a_connection_that_is_not_mutual_fails_closed(
         mesh = open_.enter_context(running(envoy_binary, config, stage.upstream))
 
         assert said(stage, mesh, PROBES["no Origin"]).status == 503
+
+
+# --- What clients got, told by TLS ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def told(folder: Path, pem: Path) -> Iterator[tuple[Address, Path]]:
+    """Run the listener of the access log, which demands certificates; give its address, and the file of its lines."""
+    lines, log = folder / "lines.jsonl", folder / "log"
+    served = ("--tls-cert", str(pem / "server.pem"), "--tls-key", str(pem / "server.key"))
+    options = ("--listen", "127.0.0.1:0", "--lines", str(lines), *served, "--tls-client-ca", str(pem / "ca.pem"))
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cors_authz", "access-log", *options], env=environment(), stderr=stderr
+        )
+    try:
+        until(lambda: process.poll() is not None or "are compared on" in log.read_text())
+        found = re.search(r"are compared on (\S+)", log.read_text())
+        assert found, log.read_text()
+        yield Address.parse(found[1]), lines
+    finally:
+        process.kill()
+        process.wait()
+
+
+def failed(mesh: Mesh) -> bool:
+    """Whether Envoy found no listener of the access log that it may tell."""
+    return not mesh.envoy.admin("/stats?filter=cluster.access_log.upstream_cx_connect_fail").endswith(": 0\n")
+
+
+SHOWN: Final = ("--access-log-cert", "{pem}/client.pem", "--access-log-key", "{pem}/client.key")
+TELLS: Final[Mapping[str, tuple[Sequence[str], list[list[str]]]]] = {
+    "by TLS on both sides": (("--access-log-name", "authz", *SHOWN), [["agrees"]]),
+    "to one whose certificate names somebody else": (("--access-log-name", "other", *SHOWN), []),
+    "and shows no certificate": (("--access-log-name", "authz"), []),
+}
+
+
+@pytest.mark.parametrize("sentence", TELLS)
+def test_the_access_log_goes_to_whom_it_trusts_alone(
+    sentence: str, stage: Stage, envoy_binary: Path, pem: Path, tmp_path: Path
+) -> None:
+    flags, verdicts = TELLS[sentence]
+    with stage.serving("--listen", "127.0.0.1:0") as (service, _), told(tmp_path, pem) as (listener, lines):
+        where = ("--access-log", str(listener), "--access-log-ca", str(pem / "ca.pem"), *filled(flags, pem=pem))
+        text = exported(*LOOPBACK, "--upstream", str(stage.upstream.address), "--authz", str(service), *where)
+        with running(envoy_binary, yaml.safe_load(text), stage.upstream) as mesh:
+            answer = said(stage, mesh, PROBES["a listed origin reads"])
+            until(lambda: "verdicts" in lines.read_text() or failed(mesh))
+    written = map(json.loads, lines.read_text().splitlines())
+    assert (answer.status, [line["verdicts"] for line in written if "verdicts" in line]) == (200, verdicts)
 
 
 # --- Pasted into another Envoy ----------------------------------------------------------------------------------------

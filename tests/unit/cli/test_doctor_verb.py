@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from cors_authz.cli import doctor_document, doctor_input, usage_input
+from cors_authz.cli import doctor_document, doctor_input
 from cors_authz.cli.main import cli
 from cors_authz.doctor.catalogue import FAIL_OPEN
 from cors_authz.envoy.bootstrap import Address, bootstrap
@@ -52,6 +53,18 @@ def exported(*, fails_open: bool = False, normalizes: bool = True, logs: bool = 
     return yaml.safe_dump(config, sort_keys=False)
 
 
+def metrics_alone() -> str:
+    """Give an Envoy that forwards nothing but questions about itself."""
+    own = (
+        exported()
+        .replace("cluster: upstream", "cluster: prometheus_stats")
+        .replace("name: upstream", "name: prometheus_stats")
+    )
+    config = yaml.safe_load(own)
+    config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].pop(0)
+    return yaml.safe_dump(config)
+
+
 def dumped(text: str) -> str:
     resources = yaml.safe_load(text)["static_resources"]
     admin = "type.googleapis.com/envoy.admin.v3."
@@ -87,6 +100,11 @@ ENDS: Final = {
     "a dump": Ends("--config-dump", dumped(exported()), 0),
     "a dump with an error": Ends("--config-dump", dumped(exported(fails_open=True)), 6),
     "objects with an error": Ends("--manifests", MANIFEST, 6),
+    "a dump as Windows saves it": Ends("--config-dump", "\ufeff" + dumped(exported(fails_open=True)), 6),
+    "half of a dump": Ends("--config-dump", dumped(exported())[:2000], 2),
+    "a configuration that ends before its filters": Ends("--bootstrap", exported().partition("http_filters:")[0], 6),
+    "a tab in a configuration": Ends("--bootstrap", exported().replace("  name:", "\tname:", 1), 2),
+    "a listener for metrics alone": Ends("--bootstrap", metrics_alone(), 2),
     "a dump that is no JSON": Ends("--config-dump", "<html>", 2),
     "a dump of something else": Ends("--config-dump", "{}", 2),
     "a dump as a bootstrap": Ends("--bootstrap", dumped(exported()), 2),
@@ -168,18 +186,61 @@ def test_a_running_envoy_is_asked_for_its_dump() -> None:
     assert "config_dump: listener ingress > filter envoy.filters.http.ext_authz: `failure_mode_allow" in result.stdout
 
 
+@pytest.mark.parametrize("way", ["", "/", "/config_dump", "/config_dump?include_eds", "/config_dump?resource=x/"])
+def test_an_address_may_name_the_page_too(way: str) -> None:
+    with serving(200, dumped(exported()).encode()) as (url, asked):
+        result = doctor("--envoy", url + way)
+    assert (result.exit_code, asked) == (0, ["/config_dump?include_eds"])
+
+
+ANSWERS: Final = {
+    "nothing": (b"", "Connection aborted: Remote end closed connection without response"),
+    "another protocol": (b"\x00\x1b[2J\x07\n", r"Connection aborted: \x00\x1b[2J\x07"),
+    "half of what it promises": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        "Connection broken: IncompleteRead(1 bytes read, 99 more expected)",
+    ),
+    "what it has not packed": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nab",
+        "Received response with content-encoding: gzip, but failed to decode it",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", ANSWERS)
+def test_whoever_answers_something_else_is_told_in_one_line(sentence: str) -> None:
+    answer, said = ANSWERS[sentence]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=answer_once, args=(listening, answer))
+        thread.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        result = doctor("--envoy", address)
+        thread.join()
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert f"`{address}/config_dump?include_eds` cannot be read: {said}" in line
+    assert line.endswith("; name the address of an Envoy's admin interface")
+
+
+def answer_once(listening: socket.socket, answer: bytes) -> None:
+    stream, _ = listening.accept()
+    with stream:
+        stream.recv(4096)
+        stream.sendall(answer)
+
+
 OTHERS: Final = {
     "another status": (404, b"", "answers 404; name the address of an Envoy's admin interface"),
     "a page": (200, b"<html>", "is no config_dump of an Envoy: it is not JSON"),
     "other JSON": (200, b"[1]", "holds no config_dump of an Envoy"),
     "JSON that nests without end": (200, b"[" * 5_000, "is no config_dump of an Envoy: it is not JSON"),
-    "a page without an end": (200, b" " * 20_000, "answers more than 10000 bytes"),
+    "a page without an end": (200, b" " * 20_000, "answers more than 10000 bytes, which is more than is read"),
 }
 
 
 @pytest.mark.parametrize("sentence", OTHERS)
 def test_who_is_no_envoy_is_said_to_be_none(sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_input, "MAX_PAGE_BYTES", 10_000)
+    monkeypatch.setattr(doctor_input, "MAX_DUMP_BYTES", 10_000)
     status, body, said = OTHERS[sentence]
     with serving(status, body) as (url, _):
         result = doctor("--envoy", url)
@@ -245,6 +306,15 @@ def test_text_lists_ten_places_and_counts_the_others(file: Path) -> None:
         "  and in 2 more places, which --format json lists"
     ]
     assert result.stdout.count("virtual host h") == 10
+
+
+def test_names_do_not_steer_a_terminal(file: Path) -> None:
+    config = yaml.safe_load(exported(fails_open=True))
+    config["static_resources"]["listeners"][0]["name"] = "in\x1b[2Jgress\n::error::no"
+    file.write_text(yaml.safe_dump(config))
+    for form in ("text", "github"):
+        said = doctor("--bootstrap", str(file), "--format", form).stdout
+        assert (r"listener in\x1b[2Jgress\n::error::no" in said, "\x1b" in said) == (True, False)
 
 
 def test_json_is_a_list_of_whole_findings(file: Path) -> None:

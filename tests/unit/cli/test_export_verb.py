@@ -15,7 +15,7 @@ from cors_authz.envoy.bootstrap import Address, Options, ServiceTls, bootstrap
 from cors_authz.envoy.notes import NOTES
 from cors_authz.envoy.parts import Part
 
-LISTEN, ADMIN = Address("0.0.0.0", 8080), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
+LISTEN, ADMIN = Address("0.0.0.0", 10000), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
 SERVICE, UPSTREAM = Address("127.0.0.1", 9191), Address("127.0.0.1", 8000)
 WHOLE = ("--upstream", "127.0.0.1:8000")
 TLS = ("--authz-ca", "/tls/ca.pem")
@@ -71,6 +71,34 @@ WHOLES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             UPSTREAM,
             ADMIN,
             Options(authz_tls=ServiceTls("/tls/ca.pem", "authz", "/tls/tls.crt", "/tls/tls.key")),
+        ),
+    ),
+    "TLS to the listener of the access log alone": (
+        ("--access-log", "logs.shop.svc:9192", "--access-log-ca", "/tls/ca.pem"),
+        bootstrap(
+            LISTEN,
+            [SERVICE],
+            UPSTREAM,
+            ADMIN,
+            Options(
+                access_logs=Address("logs.shop.svc", 9192), access_logs_tls=ServiceTls("/tls/ca.pem", "logs.shop.svc")
+            ),
+        ),
+    ),
+    "TLS on both sides to the listener of the access log, with another name than its own": (
+        (
+            *("--access-log", "10.0.0.1:9192", "--access-log-ca", "/tls/ca.pem", "--access-log-name", "logs"),
+            *("--access-log-cert", "/tls/tls.crt", "--access-log-key", "/tls/tls.key"),
+        ),
+        bootstrap(
+            LISTEN,
+            [SERVICE],
+            UPSTREAM,
+            ADMIN,
+            Options(
+                access_logs=Address("10.0.0.1", 9192),
+                access_logs_tls=ServiceTls("/tls/ca.pem", "logs", "/tls/tls.crt", "/tls/tls.key"),
+            ),
         ),
     ),
     "the dot that ends a name is in no certificate": (
@@ -160,6 +188,22 @@ def test_the_notes_stand_in_the_parts_too() -> None:
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "TLS to a listener of the access log that is nowhere": (
+        (*WHOLE, "--access-log-ca", "ca.pem"),
+        "--access-log-ca needs --access-log, which says where",
+    ),
+    "an authority of the access log whose variable is empty": (
+        (*WHOLE, "--access-log", "logs:1", "--access-log-ca", ""),
+        "--access-log-name, --access-log-cert and --access-log-key need --access-log-ca, and it names a file",
+    ),
+    "a certificate for the access log without its key": (
+        (*WHOLE, "--access-log", "logs:1", "--access-log-ca", "ca.pem", "--access-log-cert", "c"),
+        "--access-log-cert and --access-log-key go together, and each names a file",
+    ),
+    "TLS to a socket of the access log that names nobody": (
+        (*WHOLE, "--access-log", "unix:/run/logs.sock", "--access-log-ca", "ca.pem"),
+        "--access-log does not say what the certificate names; say it by --access-log-name",
+    ),
     "a whole Envoy without an upstream": ((), "a whole Envoy needs --upstream; --part prints what needs none"),
     "an address that is none": (("--upstream", "nowhere"), "`nowhere` is not an address; write HOST:PORT"),
     "a URL": (("--upstream", "http://up:80"), "`http://up:80` is not an address"),
@@ -202,11 +246,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a name whose variable is empty": ((*WHOLE, *TLS, "--authz-name", ""), "`` is neither a host name nor an IP"),
     "TLS over a socket that names nobody": (
         (*WHOLE, *TLS, "--authz", "unix:/run/a.sock"),
-        "--authz does not say what the service's certificate names; say it by --authz-name",
+        "--authz does not say what the certificate names; say it by --authz-name",
     ),
     "TLS to hosts of several names": (
         (*WHOLE, *TLS, "--authz", "a:1", "--authz", "b:1"),
-        "--authz does not say what the service's certificate names; say it by --authz-name",
+        "--authz does not say what the certificate names; say it by --authz-name",
     ),
 }
 

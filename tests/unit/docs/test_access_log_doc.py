@@ -12,6 +12,7 @@ import click
 import yaml
 
 from cors_authz.cli.access_log import access_log
+from cors_authz.cli.export import envoy
 from cors_authz.edge.access_log.options import AccessLogOptions, StreamBounds
 from cors_authz.envoy.bootstrap import Address, Options, bootstrap
 from cors_authz.review.delivery import Verdict
@@ -44,16 +45,23 @@ def test_each_verdict_has_its_row_and_no_other_does() -> None:
     assert all(len(row) == 5 and all(cell.strip() for cell in row[1:4]) for row in rows)
 
 
-def test_the_command_that_is_shown_has_options_that_there_are() -> None:
-    (text,) = (text for language, text in BLOCKS if language == "console")
-    words = shlex.split(text)[2:]
+def _shown() -> list[list[str]]:
+    """Give the commands that are shown, in words."""
+    texts = [text for language, text in BLOCKS if language == "console"]
+    return [shlex.split(line) for text in texts for line in text.splitlines()]
 
-    shown = access_log.make_context("access-log", words).params
+
+def test_the_commands_that_are_shown_have_options_that_there_are() -> None:
+    plain, by_tls, export = _shown()
+
+    shown = access_log.make_context("access-log", plain[2:]).params
     assert (shown["listen"], shown["policy"], shown["metrics_listen"]) == (
         "0.0.0.0:9192",
         Path("policy.yaml"),
         "127.0.0.1:9193",
     )
+    assert access_log.make_context("access-log", by_tls[2:]).params["tls_client_ca"] == Path("ca.pem")
+    assert envoy.make_context("envoy", export[3:]).params["access_log_ca"] == "ca.pem"
 
 
 def test_the_bounds_are_those_of_the_code() -> None:

@@ -97,15 +97,57 @@ def config() -> dict[str, Any]:
     return built
 
 
-def test_domains_and_names_of_tls_are_routed_where_the_service_is_asked() -> None:
+def test_domains_and_names_of_tls_are_routed_whether_the_service_is_asked_or_not_yet() -> None:
     built = config()
     chain = built["static_resources"]["listeners"][0]["filter_chains"][0]
     chain["filter_chain_match"] = {"server_names": ["Sni.example"]}
     manager = chain["filters"][0]["typed_config"]
     manager["route_config"]["virtual_hosts"][0]["domains"] = ["A.example:80", "*.b.example"]
-    hosts = [each.name for each in routed(setup_of_bootstrap("x", built))]
+    expected = ["a.example:80", "*.b.example", "sni.example"]
+    asked = [each.name for each in routed(setup_of_bootstrap("x", built))]
     manager["http_filters"].pop(0)
-    assert (hosts, list(routed(setup_of_bootstrap("x", built)))) == (["a.example:80", "*.b.example", "sni.example"], [])
+    assert (asked, [each.name for each in routed(setup_of_bootstrap("x", built))]) == (expected, expected)
+
+
+def test_what_no_client_reaches_routes_no_hosts() -> None:
+    built = config()
+    listener = built["static_resources"]["listeners"][0]
+    listener["traffic_direction"] = "OUTBOUND"
+    listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].pop(0)
+    built["node"] = {"id": "sidecar~10.0.0.1~app.shop~shop.svc.cluster.local"}
+    assert list(routed(setup_of_bootstrap("x", built))) == []
+
+
+ROUTED: Final = {
+    "as Istio names a host of a gateway": (("api.shop.example", "api.shop.example:80"), []),
+    "as Istio names a host that nobody governs": (
+        ("old.shop.example", "old.shop.example:80", "old.shop.example:8080"),
+        ["old.shop.example"],
+    ),
+    "everything": (("*",), []),
+    "hosts below a name of which one is governed": (("*.shop.example",), []),
+    "hosts below a name of which none is governed": (
+        ("*.foreign.example", "*.foreign.example:443"),
+        ["*.foreign.example"],
+    ),
+    "an end of names that no governed host has": (("*-eu.shop.example",), ["*-eu.shop.example"]),
+    "a begin of names that a governed host has": (("api.*",), []),
+    "as Istio names a service of the cluster": (
+        ("app.cors.svc.cluster.local", "app", "app.cors", "10.96.0.7", "10.96.0.7:80", "[fd00::7]:80"),
+        ["app.cors.svc.cluster.local", "app", "app.cors", "10.96.0.7", "[fd00::7]"],
+    ),
+    "in capitals": (("API.Shop.Example", "Old.Example"), ["old.example"]),
+}
+
+
+@pytest.mark.parametrize("sentence", ROUTED)
+def test_domains_of_virtual_hosts(sentence: str) -> None:
+    domains, ungoverned = ROUTED[sentence]
+    built = config()
+    manager = built["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["route_config"]["virtual_hosts"][0]["domains"] = list(domains)
+    found = findings(routed(setup_of_bootstrap("x", built)), governed())
+    assert [each.detail.strip("`") for each in found if each.rule.code == "DR090"] == ungoverned
 
 
 _GUARDED: Final = "\nresourceGroups:\n  a:\n    match: [{hosts: [a.example]}]\n    allow: []\n    "

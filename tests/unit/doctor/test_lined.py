@@ -39,6 +39,7 @@ def test_maps_and_keys_know_their_lines() -> None:
 
 REFUSED: Final = {
     "no YAML": (b"a: [", "x:2: not readable as YAML"),
+    "a tab": ("ä: 1\nb:\n\tc: 1".encode(), "x:3: not readable as YAML: a tab, where YAML takes blanks alone"),
     "not UTF-8": (b"a: \xff", "x: the byte at 3 is not UTF-8"),
     "a control character": (b"a: \x07", "x: not readable as YAML"),
     "too deep": (b"[" * 200, "x:1: not readable as YAML: nested more than 96 deep"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cors_authz.envoy.bootstrap import Address, Options, ServiceTls, Tls, bootstrap
 
-LISTEN, ADMIN = Address("0.0.0.0", 8080), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
+LISTEN, ADMIN = Address("0.0.0.0", 10000), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
 AUTHZ = [Address("10.0.0.1", 9000), Address("", 0, "/run/authz.sock")]
 UPSTREAM = Address("::1", 3000)
 
@@ -282,6 +282,16 @@ def test_every_address_of_the_services_name_is_asked_and_others_names_are_taken_
         "access_log": "V4_PREFERRED",
         "tracing": "V4_PREFERRED",
     }
+
+
+def test_tls_is_spoken_to_the_listener_of_the_access_log_as_to_the_service() -> None:
+    tls = ServiceTls("ca.pem", "logs", "envoy.pem", "envoy.key")
+    options = Options(access_logs=Address("logs", 1), tracing=Address("spans", 1), authz_tls=tls, access_logs_tls=tls)
+    clusters = bootstrap(LISTEN, [Address("authz", 1)], UPSTREAM, ADMIN, options)["static_resources"]["clusters"]
+
+    sockets = {each["name"]: each.get("transport_socket") for each in clusters}
+    assert sockets["access_log"] == sockets["authz"] is not None
+    assert (sockets["upstream"], sockets["tracing"]) == (None, None)
 
 
 SERVICE_TLS = {
