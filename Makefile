@@ -20,7 +20,10 @@ SIZE ?= full
 GRPCIO_OLDEST := 1.66.2
 GRPCIO_NEWEST := 1.85.1
 
-.PHONY: help run observe dashboards chart test native wheel lint format types proto contract mutants bench bench-readme soak clean
+CHECKOV := 3.3.30
+KUBE_SCORE := 1.20.0
+
+.PHONY: help run observe dashboards chart scan test native wheel lint format types proto contract mutants verify-deploy bench bench-readme soak clean
 
 help:
 	@echo "make run       a tour through a real Envoy, then it stays up (TOUR=only ends after it; PORT=10000)"
@@ -33,8 +36,10 @@ help:
 	@echo "make proto     generate cors_authz/_gen from proto/"
 	@echo "make dashboards  write monitoring/dashboards from monitoring/boards.py"
 	@echo "make chart     write what helm/cors-authz takes from elsewhere: schema, rules, dashboards, its README's table"
+	@echo "make scan      checkov and kube-score (where Go is installed) over what the chart renders"
 	@echo "make contract  the wire against Envoy's own messages, and the oldest and newest grpcio"
 	@echo "make mutants   change the decision core line by line and see whether a test notices"
+	@echo "make verify-deploy  the chart on a cluster: installed, attached, disturbed (KUBECONFIG=FILE ARGS=--help)"
 	@echo "make bench     measure the service, its floors and its peers (h2load; Go and Rust where they are installed)"
 	@echo "make bench-readme  write the documents' tables from the last make bench"
 	@echo "make soak      good and bad clients at once, ten minutes for each transport"
@@ -82,6 +87,10 @@ dashboards: $(VENV)/.dev
 chart: $(VENV)/.dev
 	$(BIN)/python -m helm.generated
 
+scan: $(VENV)/.dev .venv-checkov/.ready .tools/bin/kube-score
+	$(BIN)/python -m tests.helm.tools
+	CORS_AUTHZ_CHECKOV=.venv-checkov/bin/checkov $(BIN)/python -m pytest -rs tests/helm/test_scanners.py
+
 contract: $(VENV)/.dev .venv-oracle/.ready .venv-grpcio-oldest/.ready .venv-grpcio-newest/.ready
 	CORS_AUTHZ_ORACLE_PYTHON=.venv-oracle/bin/python $(BIN)/python -m pytest tests/contract
 	.venv-grpcio-oldest/bin/python -m pytest $(wildcard tests/contract/test_transport*.py)
@@ -90,6 +99,10 @@ contract: $(VENV)/.dev .venv-oracle/.ready .venv-grpcio-oldest/.ready .venv-grpc
 mutants: $(VENV)/.dev
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+
+verify-deploy: $(VENV)/.dev
+	$(BIN)/python -m tests.helm.tools
+	$(BIN)/python -m tests.deploy --kubeconfig '$(KUBECONFIG)' $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(PARTS) $(if $(filter quick,$(SIZE)),--quick)
@@ -119,6 +132,16 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PYTHON) -m venv .venv-oracle
 	.venv-oracle/bin/python -m pip install --quiet --disable-pip-version-check 'xds-protos==1.85.0' 'protobuf==7.36.2'
 	@touch $@
+
+# In an environment of its own: checkov pins what others need newer.
+.venv-checkov/.ready:
+	$(PYTHON) -m venv .venv-checkov
+	.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check 'checkov==$(CHECKOV)'
+	@touch $@
+
+# Where it cannot be had, its test says that it is skipped.
+.tools/bin/kube-score:
+	-GOBIN=$(CURDIR)/.tools/bin go install github.com/zegl/kube-score/cmd/kube-score@v$(KUBE_SCORE)
 
 .venv-grpcio-oldest/.ready: VERSION := $(GRPCIO_OLDEST)
 .venv-grpcio-newest/.ready: VERSION := $(GRPCIO_NEWEST)

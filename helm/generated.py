@@ -43,6 +43,7 @@ def files() -> dict[Path, str]:
     return {
         **copies,
         CHART / "files" / "rules.yaml": (_MONITORING / "rules.yaml").read_text(),
+        CHART / "files" / "policy-fields.json": json.dumps(policy_fields(), indent=1) + "\n",
         _SCHEMA: _schema(),
         _README: _readme(),
     }
@@ -96,6 +97,26 @@ def _schema() -> str:
     own = {name: body for name, body in schema["$defs"].items() if not name.startswith(_POLICY)}
     schema["$defs"] = own | dict(_policy_definitions())
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def policy_fields() -> dict[str, dict[str, str]]:
+    """Give the fields of each type of a policy, each with the type that it leads to, or with nothing.
+
+    Templates know no JSON schema, and a policy that is a text is known to them alone. `T{}` is a mapping of names to T,
+    and `T` also a list of them.
+    """
+    return {
+        name: {field: _type_of(body) for field, body in sorted(each["properties"].items())}
+        for name, each in json_schema()["$defs"].items()
+    }
+
+
+def _type_of(body: Any) -> str:  # noqa: ANN401 - any JSON
+    if "additionalProperties" in body:
+        each = _type_of(body["additionalProperties"])
+        return each and each + "{}"
+    leads: dict[str, str] = body.get("items", body)
+    return leads.get("$ref", "").rpartition("/")[2]
 
 
 def _policy_definitions() -> Iterator[tuple[str, Any]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tests.bench.figures import Better, Figure
+from tests.marked import between, table
 
 BEGIN: Final = "<!-- bench: begin; written by `make bench-readme` -->"
 END: Final = "<!-- bench: end -->"
@@ -45,7 +46,7 @@ def brief(results: Mapping[str, Any]) -> str:
         for name, loads in alone.items()
     ]
     head = ("server", "hot request: CPU µs", "mixed trace: CPU µs", "through Envoy: rps", "p50 ms", "p99 ms")
-    return f"{conditions(results)}\n\n{_table(head, rows)}"
+    return f"{conditions(results)}\n\n{table(head, rows)}"
 
 
 def tables(results: Mapping[str, Any], reached: Sequence[Figure]) -> str:
@@ -64,15 +65,11 @@ def tables(results: Mapping[str, Any], reached: Sequence[Figure]) -> str:
 
 
 def replaced(document: str, new: str) -> str:
-    """Put new text between the markers of a document.
+    """Put new text between the bench's markers of a document.
 
     Raises: ValueError without both markers.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no place for it: write {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{new}\n{END}{after}"
+    return between(document, BEGIN, END, new)
 
 
 def conditions(results: Mapping[str, Any]) -> str:
@@ -96,7 +93,7 @@ def _figures(reached: Sequence[Figure]) -> str:
         )
         for figure in reached
     ]
-    return _table(("figure", "must", "want", "reached", "is"), rows)
+    return table(("figure", "must", "want", "reached", "is"), rows)
 
 
 def _bound(figure: Figure, bound: float) -> str:
@@ -114,7 +111,7 @@ def _decisions(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
             measured = loads.get(load, {})
             line += [_cell(measured, "cpu_us"), _cell(measured, "rate")]
         body.append(line)
-    return f"{_table(head, body)}{_loader(rows)}"
+    return f"{table(head, body)}{_loader(rows)}"
 
 
 def _loader(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -160,7 +157,7 @@ def _watching(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
 
 def _columns(title: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[tuple[str, str]]) -> str:
     head = [title, *(name for _, name in columns)]
-    return _table(head, [[name, *(_cell(row, field) for field, _ in columns)] for name, row in rows.items()])
+    return table(head, [[name, *(_cell(row, field) for field, _ in columns)] for name, row in rows.items()])
 
 
 def _cell(row: Mapping[str, float], field: str) -> str:
@@ -171,8 +168,3 @@ def _number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

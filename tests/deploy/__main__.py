@@ -16,13 +16,14 @@ from tests.deploy.cluster import AbsentError, Cluster, ClusterError
 from tests.deploy.data_planes import EnvoyGateway, Istio, envoy_gateway, istio, plain
 from tests.deploy.parts import Jaeger
 from tests.deploy.release import Release
-from tests.deploy.report import replaced, tables, wrong
+from tests.deploy.report import BEGIN, END, tables, wrong
 from tests.deploy.site import Images, Site, values_of
+from tests.marked import between
 
 _ROOT: Final = Path(__file__).parents[2]
 _RESULTS: Final = _ROOT / ".deploy" / "results.json"
 _DOCUMENT: Final = _ROOT / "docs" / "verified.md"
-_PARTS: Final = ("lifecycle", "reload", "envoy", "istio", "envoy-gateway", "trace")
+_PARTS: Final = ("lifecycle", "reload", "modes", "envoy", "istio", "envoy-gateway", "trace")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     if asked.record:
         results = orjson.loads(_RESULTS.read_bytes())
-        _DOCUMENT.write_text(replaced(_DOCUMENT.read_text(), tables(results)))
+        _DOCUMENT.write_text(between(_DOCUMENT.read_text(), BEGIN, END, tables(results)))
         return 0
     try:
         site = Site(Cluster(asked.kubeconfig), Images(asked.image, asked.envoy_image), _say)
@@ -65,17 +66,15 @@ def _parser() -> argparse.ArgumentParser:
 def _verify(asked: argparse.Namespace, site: Site) -> int:
     results = _earlier()
     results["facts"] = {"kubernetes": site.cluster.version, "note": asked.note}
-    release = Release(site, values_of(asked.values))
     site.prepare()
     try:
         for part in asked.parts or _PARTS:
             _say(f"=== {part}")
-            results[part] = _result(_measure(part, asked, site, release))
+            results[part] = _result(_measure(part, asked, site, Release(site, values_of(asked.values))))
             _say(orjson.dumps(results[part], option=orjson.OPT_INDENT_2).decode())
             _RESULTS.parent.mkdir(exist_ok=True)
             _RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
     finally:
-        release.uninstall()
         if not asked.keep:
             site.clear()
     _say(tables(results))
@@ -95,6 +94,8 @@ def _result(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _measure(part: str, asked: argparse.Namespace, site: Site, release: Release) -> Callable[[], dict[str, Any]]:
+    if part == "modes":
+        return partial(parts.modes, site, release)
     (envoy,) = plain(site)
     if part == "lifecycle":
         return partial(parts.lifecycle, site, release, envoy)

@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from tests.deploy.cluster import AbsentError
 from tests.deploy.probes import HOST
-from tests.deploy.site import NAMESPACE, Site
+from tests.deploy.site import HEADLESS, NAMESPACE, Site
 
-UNAVAILABLE: Final = 503
 _ANY_PORT: Final = f"{HOST}:*"
 _HTTP: Final = 80
 
@@ -40,9 +39,9 @@ class EnvoyGateway(NamedTuple):
     url: str
 
 
-def plain(_: Site) -> list[DataPlane]:
+def plain(site: Site) -> list[DataPlane]:
     """Give the Envoy with the configuration that `cors-authz export envoy` prints."""
-    return [DataPlane("plain Envoy", f"http://envoy.{NAMESPACE}.svc.cluster.local")]
+    return [DataPlane("plain Envoy", site.envoy("envoy", "--authz", HEADLESS))]
 
 
 def istio(place: Istio) -> Callable[[Site], list[DataPlane]]:
@@ -86,7 +85,7 @@ def envoy_gateway(place: EnvoyGateway) -> Callable[[Site], list[DataPlane]]:
             DataPlane(
                 "Envoy Gateway",
                 url,
-                {"envoyGateway": values},
+                {"envoyGateway": {**values, "patch": {"enabled": False}}},
                 note="its API has no timeout for each try and no retries of checks",
             ),
         ]

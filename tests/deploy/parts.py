@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from tests.deploy.cluster import ClusterError, until
-from tests.deploy.data_planes import UNAVAILABLE, DataPlane
+from tests.deploy.data_planes import DataPlane
 from tests.deploy.disturbances import DISTURBANCES, disturbed
-from tests.deploy.probes import LATER, PROBES, UNASKED, Probe, closed
-from tests.deploy.release import REPLICAS, Release
-from tests.deploy.site import Answer, Site, policy_text
+from tests.deploy.probes import LATER, PROBES, UNASKED, Probe
+from tests.deploy.release import NAME, REPLICAS, Release
+from tests.deploy.site import HEADLESS, NAMESPACE, SERVICE, Answer, Site, policy_text
 
 _ATTACH_SECONDS: Final = 120
 _FIRST_DECISION_SECONDS: Final = 60
@@ -26,6 +28,17 @@ _ATTRIBUTE: Final = "cors_authz.decision.id"
 _DETACHED: Final = {"integrations": {"istio": {"enabled": False}, "envoyGateway": {"enabled": False}}}
 
 Found = dict[str, Any]
+_TLS_OPTIONS: Final = (
+    *("--authz", HEADLESS, "--authz-name", SERVICE, "--authz-ca", "/etc/tls/ca.crt"),
+    *("--authz-cert", "/etc/tls/tls.crt", "--authz-key", "/etc/tls/tls.key"),
+)
+_MODES: Final[dict[str, dict[str, Any]]] = {
+    "DaemonSet": {"mode": "daemonset"},
+    "mutual TLS": {
+        "mode": "deployment",
+        "tls": {"enabled": True, "existingSecret": "verify-tls", "requireClientCertificate": True},
+    },
+}
 
 
 class Jaeger(NamedTuple):
@@ -38,6 +51,8 @@ class Jaeger(NamedTuple):
 def lifecycle(site: Site, release: Release, plane: DataPlane) -> Found:
     """Install, test, change, roll back, uninstall, and install again."""
     release.uninstall()
+    _refusals(site, plane)
+    before = release.remains()
     began = time.monotonic()
     release.install()
     # By Envoy itself, with which the network may not yet have met the pods.
@@ -47,24 +62,27 @@ def lifecycle(site: Site, release: Release, plane: DataPlane) -> Found:
     installed = _templates(release)
     release.test()
     release.change({"logging": {"level": "debug"}})
+    release.settle()
     changed = _templates(release)
     release.roll_back()
+    release.settle()
     rolled_back = _templates(release)
     release.uninstall()
-    left = _left_behind(release)
-    refused = site.await_answers(plane.url, closed(UNAVAILABLE), _CLOSE_SECONDS)
+    left = _left_behind(release, before)
+    refused = _refusals(site, plane)
     return {
         "seconds to the first decision": round(first, 1),
         "upgraded": changed != installed,
         "rolled back": rolled_back == installed,
         "left behind": left,
-        "answers without it": sorted({said(answer) for answer in refused}),
+        "answers without it": refused,
     }
 
 
 def reload(release: Release) -> Found:
     """Change the policy, and time how long its files lie in the pod before a check is decided by them."""
     release.change({})
+    release.settle()
     taken: list[float] = []
     for text in (policy_text(later=LATER), policy_text()) * 3:
         with release.watched() as seconds:
@@ -78,7 +96,7 @@ def data_plane(site: Site, release: Release, plane: DataPlane) -> Found:
     with attached(site, release, plane):
         found = site.ask(plane.url, PROBES)
         release.scale(0)
-        refused = site.await_answers(plane.url, closed(UNAVAILABLE), _CLOSE_SECONDS)
+        refused = _refusals(site, plane)
         release.scale(REPLICAS)
         site.await_answers(plane.url, PROBES, _ATTACH_SECONDS)
         counted = {}
@@ -87,7 +105,7 @@ def data_plane(site: Site, release: Release, plane: DataPlane) -> Found:
             site.say(f"  {name}: {counted[name]}")
     return {
         "answers": {probe.what: said(answer) for probe, answer in zip(PROBES, found, strict=True)},
-        "no pods": sorted({said(answer) for answer in refused}),
+        "no pods": refused,
         "load": counted,
         "note": plane.note,
     }
@@ -112,6 +130,38 @@ def trace(site: Site, release: Release, plane: DataPlane, jaeger: Jaeger) -> Fou
     return {"decision": answer.decision, "spans": names}
 
 
+def modes(site: Site, release: Release) -> Found:
+    """Run the service as a DaemonSet, by mutual TLS, and beside an Envoy; ask every probe of each."""
+    release.change({})
+    found = {
+        "DaemonSet": site.envoy("envoy", "--authz", HEADLESS),
+        "mutual TLS": site.envoy("envoy-tls", *_TLS_OPTIONS),
+    }
+    said_by = {}
+    for name, values in _MODES.items():
+        release.change(values)
+        said_by[name] = _all_answers(site, found[name])
+    release.test()
+    release.uninstall()
+    return said_by | {"sidecar": _all_answers(site, _beside(site, release))}
+
+
+def _beside(site: Site, release: Release) -> str:
+    """Patch the service into an Envoy's Deployment, as NOTES say."""
+    url = site.envoy("beside", "--authz", "unix:/run/cors-authz/authz.sock")
+    release.change({"mode": "sidecar", "tls": {"enabled": False}})
+    where = f"--namespace={NAMESPACE}"
+    patch = site.cluster.kubectl("get", "configmap", where, f"{NAME}-sidecar", "--output=jsonpath={.data.patch\\.yaml}")
+    site.cluster.kubectl("patch", "deployment", where, "beside", f"--patch={patch}")
+    site.rolled_out("deployment/beside")
+    return url
+
+
+def _all_answers(site: Site, url: str) -> dict[str, str]:
+    found = site.await_answers(url, PROBES, _ATTACH_SECONDS)
+    return {probe.what: said(answer) for probe, answer in zip(PROBES, found, strict=True)}
+
+
 @contextmanager
 def attached(site: Site, release: Release, plane: DataPlane) -> Iterator[None]:
     """Attach a data plane while the block runs, and see that nobody is asked before and after."""
@@ -131,11 +181,24 @@ def attached(site: Site, release: Release, plane: DataPlane) -> Iterator[None]:
     _require_answers("after it was attached", UNASKED, site.await_answers(plane.url, UNASKED, _ATTACH_SECONDS))
 
 
-def _left_behind(release: Release) -> list[str]:
-    """Give what is still there when pods have had the time to end."""
+def _refusals(site: Site, plane: DataPlane) -> list[str]:
+    """Give the answers of a data plane that reaches no service, once each of them is a refusal."""
+    found: list[Answer] = []
+
+    def closed() -> bool:
+        found[:] = site.ask(plane.url, PROBES)
+        return all(answer.status >= HTTPStatus.BAD_REQUEST and answer.reader is None for answer in found)
+
     with suppress(ClusterError):
-        until(lambda: not release.left_behind(), "nothing of the release", _END_SECONDS)
-    return release.left_behind()
+        until(closed, "refusals alone", _CLOSE_SECONDS)
+    return sorted({said(answer) for answer in found})
+
+
+def _left_behind(release: Release, before: AbstractSet[str]) -> list[str]:
+    """Give what is still there, and was not before, when pods have had the time to end."""
+    with suppress(ClusterError):
+        until(lambda: release.remains() <= before, "nothing of the release", _END_SECONDS)
+    return sorted(release.remains() - before)
 
 
 def _templates(release: Release) -> list[str]:

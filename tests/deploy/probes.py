@@ -61,8 +61,3 @@ UNASKED: Final = (Probe("foreign POST", "POST", "/", {"Origin": FOREIGN}, 200, "
 """Where nobody is asked."""
 
 NEW_ORIGIN: Final = Probe("preflight", "OPTIONS", "/", {"Origin": LATER, "Access-Control-Request-Method": "GET"}, 204)
-
-
-def closed(status: int) -> tuple[Probe, ...]:
-    """Give the probes of a data plane that reaches no service: each is refused, and nobody may read."""
-    return tuple(probe._replace(status=status, reader=None) for probe in PROBES)

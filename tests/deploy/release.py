@@ -52,7 +52,6 @@ class Release:
         self._values = merged(self._values, values)
         with self._written() as file:
             self._cluster.helm("upgrade", "--install", *_placed(file), "--wait", "--timeout=3m")
-        self.settle()
 
     def test(self) -> None:
         """Run `helm test`."""
@@ -61,19 +60,19 @@ class Release:
     def roll_back(self) -> None:
         """Go back to the revision before."""
         self._cluster.helm("rollback", NAME, f"--namespace={NAMESPACE}", "--wait", "--timeout=3m")
-        self.settle()
 
     def uninstall(self) -> None:
         """Take it away, if it is there."""
         self._cluster.helm("uninstall", NAME, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
 
-    def left_behind(self) -> list[str]:
+    def remains(self) -> set[str]:
         """Name what has the release's label, of all kinds that the cluster knows, and what helm keeps of it."""
         kinds = self._cluster.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
         every = ",".join(kind for kind in kinds if kind.partition(".")[0] not in _NO_KINDS)
         label = f"--selector=app.kubernetes.io/instance={NAME}"
         found = self._cluster.kubectl("get", every, "--all-namespaces", label, "--output=name").split()
-        return found + self._cluster.kubectl("get", "secret", f"--namespace={NAMESPACE}", "--output=name").split()
+        kept = self._cluster.kubectl("get", "secret", f"--namespace={NAMESPACE}", "--output=name").split()
+        return {*found, *kept}
 
     def settle(self) -> None:
         """Wait until all pods are ready and none is on its way out."""

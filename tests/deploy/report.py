@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tests.deploy.disturbances import DISTURBANCES
 from tests.deploy.probes import ALLOWED, PROBES, Probe
+from tests.marked import table
 
 BEGIN: Final = "<!-- verified: begin; written by `make verify-deploy ARGS=--record` -->"
 END: Final = "<!-- verified: end -->"
@@ -15,7 +16,6 @@ _PLANES: Final = ("envoy", "istio", "envoy-gateway")
 _MOST_SECONDS_TO_DECISION: Final = 10
 _MOST_SECONDS_FROM_FILES: Final = 1
 _LEAST_REQUESTS: Final = 500
-_CLOSED: Final = ["503 -"]
 _SPANS: Final = ["envoy.service.auth.v3.Authorization/Check"]
 
 Results = Mapping[str, Any]
@@ -36,9 +36,9 @@ def tables(results: Results) -> str:
     facts = results["facts"]
     parts = [
         f"Kubernetes {facts['kubernetes']}{facts['note'] and ', '}{facts['note']}.",
-        _table(("what", "must", "found"), [(row.what, row.must, row.found) for row in _rows(results)]),
-        _answers(planes),
-        _failed(planes),
+        table(("what", "must", "found"), [(row.what, row.must, row.found) for row in _rows(results)]),
+        _probes(),
+        _asked(results),
         *(f"- {name}: {plane['note']}." for name, plane in planes.items() if plane["note"]),
         *(f"- {part}: skipped, {why}." for part, why in _skipped(results)),
     ]
@@ -50,26 +50,20 @@ def wrong(results: Results) -> list[str]:
     lines = [f"{part}: {found['failed']}" for part, found in results.items() if "failed" in found]
     lines += [f"{row.what}: {row.found}, must be {row.must}" for row in _rows(results) if not row.holds]
     for name, plane in _planes(results).items():
-        lines += [f"{name}: {line}" for line in _wrong_answers(plane)]
-        lines += [f"{name}: {line}" for line in _wrong_counts(plane)]
+        lines += [f"{name}: {line}" for line in (*_wrong_answers(plane["answers"]), *_wrong_counts(plane))]
+    for name, answers in _modes(results).items():
+        lines += [f"{name}: {line}" for line in _wrong_answers(answers)]
     return lines
-
-
-def replaced(document: str, new: str) -> str:
-    """Put new text between the markers of a document.
-
-    Raises: ValueError without both markers.
-    """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no place for it: write {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{new}\n{END}{after}"
 
 
 def _planes(results: Results) -> dict[str, Any]:
     whole = (results.get(part, {}) for part in _PLANES)
     return {name: plane for found in whole if _whole(found) for name, plane in found.items()}
+
+
+def _modes(results: Results) -> dict[str, Any]:
+    found = results.get("modes", {})
+    return dict(found) if _whole(found) else {}
 
 
 def _skipped(results: Results) -> Iterator[tuple[str, str]]:
@@ -104,7 +98,7 @@ def _lifecycle(found: Results) -> list[Row]:
         _yes("`helm upgrade` of a setting rolls the pods", holds=found["upgraded"]),
         _yes("`helm rollback` brings the former pods back", holds=found["rolled back"]),
         Row("`helm uninstall` leaves", "nothing", ", ".join(left) or "nothing", not left),
-        Row("a plain Envoy then answers", _CLOSED[0], ", ".join(closed), closed == _CLOSED),
+        Row("a plain Envoy then answers", "refusals", ", ".join(closed), _all_refused(closed)),
     ]
 
 
@@ -131,21 +125,25 @@ def _yes(what: str, *, holds: bool) -> Row:
     return Row(what, "yes", "yes" if holds else "no", holds)
 
 
-def _answers(planes: Mapping[str, Any]) -> str:
-    if not planes:
-        return ""
+def _probes() -> str:
+    rows = [(probe.what, f"`{probe.method} {probe.path}`", _expected(probe)) for probe in PROBES]
+    return table(("request", "", "status, and who may read"), rows)
+
+
+def _asked(results: Results) -> str:
+    head = ("through", "answers as they must be", "no pod left", *DISTURBANCES)
     rows = [
-        (probe.what, _expected(probe), *(plane["answers"][probe.what] for plane in planes.values())) for probe in PROBES
+        (name, _right(plane["answers"]), ", ".join(plane["no pods"]), *map(_count, plane["load"].values()))
+        for name, plane in _planes(results).items()
     ]
-    rows.append(("any of these, no pod left", _CLOSED[0], *(", ".join(plane["no pods"]) for plane in planes.values())))
-    return _table(("request: status and who may read", "must", *planes), rows)
+    rows += [
+        (f"plain Envoy, {name}", _right(answers), *[""] * (len(head) - 2)) for name, answers in _modes(results).items()
+    ]
+    return table(head, rows) if rows else ""
 
 
-def _failed(planes: Mapping[str, Any]) -> str:
-    if not planes:
-        return ""
-    rows = [(name, *(_count(plane["load"][name]) for plane in planes.values())) for name in DISTURBANCES]
-    return _table(("failed requests", *planes), rows)
+def _right(answers: Mapping[str, str]) -> str:
+    return f"{len(PROBES) - len(list(_wrong_answers(answers)))} of {len(PROBES)}"
 
 
 def _count(answers: Mapping[str, int]) -> str:
@@ -160,22 +158,21 @@ def _expected(probe: Probe) -> str:
     return f"{probe.status} {probe.reader or '-'}"
 
 
-def _wrong_answers(plane: Mapping[str, Any]) -> Iterator[str]:
+def _wrong_answers(answers: Mapping[str, str]) -> Iterator[str]:
     for probe in PROBES:
-        if (found := plane["answers"][probe.what]) != _expected(probe):
+        if (found := answers[probe.what]) != _expected(probe):
             yield f"{probe.what}: {found}, must be {_expected(probe)}"
-    if plane["no pods"] != _CLOSED:
-        yield f"without pods: {', '.join(plane['no pods'])}, must be {_CLOSED[0]}"
+
+
+def _all_refused(answers: Sequence[str]) -> bool:
+    return bool(answers) and all(answer[0] in "45" and answer.endswith(" -") for answer in answers)
 
 
 def _wrong_counts(plane: Mapping[str, Any]) -> Iterator[str]:
+    if not _all_refused(plane["no pods"]):
+        yield f"without pods: {', '.join(plane['no pods'])}, must be refusals"
     for name, answers in plane["load"].items():
         if sum(answers.values()) < _LEAST_REQUESTS:
             yield f"{name}: {sum(answers.values())} requests, must be at least {_LEAST_REQUESTS}"
         if _lost(answers) and not plane["note"]:
             yield f"{name}: {_count(answers)} requests failed: {dict(answers)}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -11,22 +11,21 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 from click.testing import CliRunner
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
 from cors_authz.cli.main import cli
 from cors_authz.edge.clock import now_seconds
 from tests.deploy.cluster import AbsentError, Cluster, ClusterError
+from tests.deploy.credentials import Tokens, certificate
 from tests.deploy.probes import ALLOWED, CLERK, HOST, VISITOR, Probe
 
 NAMESPACE: Final = "cors-verify"
 HAND_NAMESPACE: Final = "cors-verify-hand"
 PYTHON: Final = "/opt/cors-authz/bin/python"
 POLICY: Final = Path(__file__).with_name("policy.yaml")
-AUTHZ: Final = f"cors-authz-headless.{NAMESPACE}.svc.cluster.local:9191"
+SERVICE: Final = f"cors-authz.{NAMESPACE}.svc.cluster.local"
+HEADLESS: Final = f"cors-authz-headless.{NAMESPACE}.svc.cluster.local:9191"
 _HERE: Final = Path(__file__).parent
 _UPSTREAM: Final = "upstream"
-_HOURS: Final = 6
 
 
 class Images(NamedTuple):
@@ -45,30 +44,6 @@ class Answer(NamedTuple):
     body: str
 
 
-class Tokens:
-    """Who signs the tokens of the probes."""
-
-    def __init__(self, now: int) -> None:
-        self._key = ECKey.generate_key("P-256", {"kid": "verify", "alg": "ES256", "use": "sig"})
-        self._now = now
-
-    def key_set(self) -> str:
-        """Give the public key as a JWK Set."""
-        return json.dumps({"keys": [self._key.as_dict(private=False)]})
-
-    def signed(self, role: str) -> str:
-        """Sign a token of somebody with a role, good for six hours."""
-        claims = {
-            "iss": "https://id.shop.example",
-            "aud": ["shop"],
-            "sub": f"a {role}",
-            "iat": self._now,
-            "exp": self._now + _HOURS * 3600,
-            "roles": [role],
-        }
-        return jwt.encode({"alg": "ES256", "kid": "verify"}, claims, self._key)
-
-
 class Site:
     """The namespace of the verification; what it holds is made by `prepare`, and goes with `clear`.
 
@@ -81,36 +56,50 @@ class Site:
         self.cluster = cluster
         self.images = images
         self.say = say
-        self._issuer = Tokens(int(now_seconds()))
+        self._now = int(now_seconds())
+        self._issuer = Tokens(self._now)
         self._tokens = {CLERK: self._issuer.signed("clerk"), VISITOR: self._issuer.signed("visitor")}
 
     def prepare(self) -> None:
-        """Make the namespace, the upstream and the plain Envoy anew."""
+        """Make the namespaces and what stands around the release anew."""
         self.clear()
         self.cluster.kubectl("create", "namespace", NAMESPACE)
         texts = {name: (_HERE / "inside" / f"{name}.py").read_text() for name in ("upstream", "ask", "load")}
+        shown = certificate(SERVICE, self._now)
         self.apply(
             "objects.yaml",
             keys=self._issuer.key_set(),
-            envoy=exported("--authz", AUTHZ),
+            certificate=shown.certificate,
+            key=shown.key,
+            authority=shown.certificate,
             image=self.images.service,
-            envoy_image=self.images.envoy,
             **texts,
         )
         self.apply("hand.yaml", image=self.images.service)
+        self.rolled_out("daemonset/hand", HAND_NAMESPACE)
         words = ("wait", f"--namespace={NAMESPACE}", "--for=condition=Ready", "--timeout=120s")
-        self.cluster.kubectl(*words, "pod/upstream", "pod/envoy")
-        self.cluster.kubectl("rollout", "status", f"--namespace={HAND_NAMESPACE}", "daemonset/hand", "--timeout=120s")
+        self.cluster.kubectl(*words, f"pod/{_UPSTREAM}")
+
+    def envoy(self, name: str, *options: str) -> str:
+        """Run a plain Envoy with the configuration that `cors-authz export envoy` prints, and give its URL."""
+        configuration = exported(*options)
+        self.apply("envoy.yaml", name=name, configuration=configuration, image=self.images.envoy)
+        self.rolled_out(f"deployment/{name}")
+        return f"http://{name}.{NAMESPACE}.svc.cluster.local"
+
+    def rolled_out(self, name: str, namespace: str = NAMESPACE) -> None:
+        """Wait until all pods of something are ready."""
+        self.cluster.kubectl("rollout", "status", f"--namespace={namespace}", name, "--timeout=120s")
 
     def clear(self) -> None:
         """Take the namespaces away, with all that is in them."""
         self.cluster.kubectl("delete", "namespace", NAMESPACE, HAND_NAMESPACE, "--ignore-not-found", "--wait=true")
 
-    def apply(self, name: str, **values: object) -> None:
+    def apply(self, file: str, **values: object) -> None:
         """Apply a file of objects, with values in its places."""
-        places = {key: json.dumps(value) for key, value in values.items()}
+        places = {place: json.dumps(value) for place, value in values.items()}
         # Names stand within words too, so they go without quotes.
-        text = Template((_HERE / name).read_text()).substitute(
+        text = Template((_HERE / file).read_text()).substitute(
             places, namespace=NAMESPACE, hand=HAND_NAMESPACE, host=HOST
         )
         self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=text)

@@ -16,9 +16,10 @@ import yaml
 from helm.generated import CHART
 
 ROOT: Final = CHART.parents[1]
-_PLACES: Final = os.pathsep.join((os.environ.get("PATH", ""), str(ROOT / ".tools" / "bin")))
-HELM: Final = shutil.which("helm", path=_PLACES)
-KUBECTL: Final = shutil.which("kubectl", path=_PLACES)
+PLACES: Final = os.pathsep.join((os.environ.get("PATH", ""), str(ROOT / ".tools" / "bin")))
+"""Where programs are looked for."""
+HELM: Final = shutil.which("helm", path=PLACES)
+KUBECTL: Final = shutil.which("kubectl", path=PLACES)
 VALUES: Final = {path.stem: path for path in sorted((CHART / "ci").glob("values-*.yaml"))}
 
 needs_helm: Final = pytest.mark.skipif(

@@ -190,16 +190,16 @@ def test_a_pod_that_ends_is_asked_on_and_then_drains(name: str) -> None:
             env["CORS_AUTHZ_DRAIN_SECONDS"],
             env["CORS_AUTHZ_GRACE_SECONDS"],
         ]
-        assert [float(each) for each in waits] == [5, 2.5, 5]
-        assert pod["terminationGracePeriodSeconds"] == 18
+        assert [float(each) for each in waits] == [10, 2.5, 5]
+        assert pod["terminationGracePeriodSeconds"] == 23
 
 
 def test_before_kubernetes_can_sleep_the_service_itself_waits_longer() -> None:
     (_, pod), *_ = pods(of_file("values-deployment", "--kube-version", "1.29.0"))
     (container,) = containers(pod)
     assert "lifecycle" not in container
-    assert _env(container)["CORS_AUTHZ_DRAIN_SECONDS"] == "7.5"
-    assert pod["terminationGracePeriodSeconds"] == 18
+    assert _env(container)["CORS_AUTHZ_DRAIN_SECONDS"] == "12.5"
+    assert pod["terminationGracePeriodSeconds"] == 23
 
 
 def test_a_policy_that_changes_restarts_nobody_and_a_setting_that_changes_does(tmp_path: Path) -> None:
@@ -207,6 +207,16 @@ def test_a_policy_that_changes_restarts_nobody_and_a_setting_that_changes_does(t
     before = of_file("values-deployment").one("Deployment")
     assert of_values(tmp_path, {"policy": {"files": {"policy.yaml": text}}}).one("Deployment") == before
     assert of_values(tmp_path, {"environment": "staging"}).one("Deployment") != before
+
+
+def test_what_a_node_does_not_count_is_taken_off_as_the_document_says(tmp_path: Path) -> None:
+    text = (generated.ROOT / "docs" / "kubernetes.md").read_text()
+    (flag,) = set(re.findall(r"--set (resources\.\S*ephemeral-storage=null)", text))
+    assert "ephemeral-storage" in json.dumps(of_file("values-deployment").objects)
+    assert "ephemeral-storage" not in json.dumps(of_file("values-deployment", "--set", flag).objects)
+    # As `--reuse-values` hands on what was taken off.
+    handed_on = of_values(tmp_path, {"resources": {"requests": {"example.com/fpga": None}, "limits": None}})
+    assert "fpga" not in json.dumps(handed_on.objects)
 
 
 def test_text_of_a_policy_arrives_as_it_was_written() -> None:

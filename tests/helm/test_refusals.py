@@ -8,9 +8,11 @@ from typing import Any, Final, NamedTuple
 import pytest
 import yaml
 
-from tests.helm.rendering import needs_helm, of_file, of_values
+from tests.helm.rendering import ROOT, needs_helm, of_file, of_values
 
 pytestmark = needs_helm
+
+REFERENCE: Final = ROOT / "tests" / "policies" / "reference"
 
 
 class Case(NamedTuple):
@@ -112,6 +114,18 @@ policy:
           - {origins: [shop, anyone], credentials: [bearer, cookie]}
         admin: {allow: [{origins: [star], credentials: [mtls]}]}
 """
+MISSPELLED: Final = """
+policy:
+  files:
+    policy.yaml: |
+      ---
+      apiVersion: cors-authz/v1
+      kind: PolicyBundle
+      metadata: {name: shop, changes: [{part: a, why: b}, {part: a, because: b}]}
+      identity: {jwt: {staff: {issuer: "https://id.example", keys: {jwksUrl: "https://id.example/keys"}}}}
+      resourceGroups: {api: {allow: [{origin: [shop]}]}}
+    part.yaml: "{kind: PolicyPart, originGroup: {}}"
+"""
 MISTAKES: Final = {
     "no image and no policy, both at once": Case(
         "{image: {repository: ''}, policy: {files: null}}",
@@ -134,6 +148,22 @@ MISTAKES: Final = {
     ),
     "a policy that is no YAML": Case(
         "{policy: {files: {policy.yaml: 'a: ['}}}", ("policy.files.policy.yaml: this is no YAML",)
+    ),
+    "fields that policies do not have, in a text": Case(
+        MISSPELLED,
+        (
+            "policy.files.part.yaml: originGroup: there is no such field; write one of: apiVersion, exceptions, gu",
+            "policy.files.policy.yaml: identity.jwt.staff.keys.jwksUrl: there is no such field; write one of: envo",
+            "policy.files.policy.yaml: metadata.changes[1].because: there is no such field; write one of: part, ticke",
+            "policy.files.policy.yaml: resourceGroups.api.allow[0].origin: there is no such field; write one of: allow",
+        ),
+    ),
+    "kinds of documents that policies do not have": Case(
+        "{policy: {files: {policy.yaml: 'kind: PolicyTest', other.yaml: 'originGroups: {}'}}}",
+        (
+            "policy.files.policy.yaml: kind: `PolicyTest` is none; write PolicyBundle, PolicyPart or TenantOverlay",
+            "policy.files.other.yaml: kind: there is none; write PolicyBundle, PolicyPart or TenantOverlay",
+        ),
     ),
     "TLS without a certificate": Case("{tls: {enabled: true}}", ("tls: there is no certificate",)),
     "a certificate that nobody serves by": Case(
@@ -249,10 +279,10 @@ MISTAKES: Final = {
 }
 ODD: Final = {
     "variables of one's own": "extraEnv: [{name: POD_NAME, value: a}, {name: TZ, value: UTC}]",
-    "shapes that no policy has are left to `check`": "policy: {files: {a.yaml: '{originGroups: 7, resourceGroups: {"
-    "a: 3, b: {allow: [4, {origins: 5}]}, c: {allow: {d: e}}}}'}}",
-    "every origin without credentials": "policy: {files: {a.yaml: '{originGroups: {all: {any: true}}, resourceGroups:"
-    " {a: {allow: [{origins: [all]}, {origins: [all], credentials: [bearer]}]}}}'}}",
+    "shapes that no policy has are left to `check`": "policy: {files: {a.yaml: '{kind: PolicyPart, originGroups: 7,"
+    " metadata: [8], resourceGroups: {a: 3, b: {allow: [4, {origins: 5}]}, c: {allow: 6}}}'}}",
+    "every origin without credentials": "policy: {files: {a.yaml: '{kind: PolicyPart, originGroups: {all: {any: true}},"
+    " resourceGroups: {a: {allow: [{origins: [all]}, {origins: [all], credentials: [bearer]}]}}}'}}",
 }
 
 
@@ -266,6 +296,16 @@ def test_is_refused(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
 def test_is_let_pass(text: str, tmp_path: Path) -> None:
     assert not of_values(tmp_path, yaml.safe_load(text)).refusal
+
+
+def test_policies_without_mistakes_are_let_pass(tmp_path: Path) -> None:
+    texts = {
+        "-".join(path.relative_to(REFERENCE).parts): path.read_text()
+        for path in REFERENCE.rglob("*.yaml")
+        if "\nkind: " in path.read_text()
+    }
+    assert len(texts) > 15
+    assert not of_values(tmp_path, {"policy": {"files": texts}}).refusal
 
 
 def test_a_cluster_that_knows_the_kinds_is_served() -> None:

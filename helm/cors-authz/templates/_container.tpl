@@ -208,6 +208,19 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* Without what was taken off: `--reuse-values` hands on a null as it is. */}}
+{{- define "cors-authz.resources" -}}
+{{- $resources := dict -}}
+{{- range $kind, $amounts := .Values.resources -}}
+{{- $left := dict -}}
+{{- range $name, $amount := $amounts -}}
+{{- if not (kindIs "invalid" $amount) }}{{ $_ := set $left $name $amount }}{{ end -}}
+{{- end -}}
+{{- $_ := set $resources $kind $left -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
 {{- define "cors-authz.container" -}}
 - name: cors-authz
   image: {{ include "cors-authz.image" . }}
@@ -234,7 +247,7 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
   lifecycle:
     preStop: {sleep: {seconds: {{ .Values.server.preStopSeconds }}}}
 {{- end }}
-  resources: {{- toYaml .Values.resources | nindent 4 }}
+  resources: {{- include "cors-authz.resources" . | nindent 4 }}
 {{- $context := deepCopy .Values.securityContext }}
 {{- if eq .Values.mode "sidecar" }}
 {{- $context = merge $context (dict "runAsUser" (int64 .Values.sidecar.runAsUser) "runAsGroup" (int64 .Values.sidecar.runAsUser)) }}

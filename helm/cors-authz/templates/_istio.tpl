@@ -77,6 +77,8 @@ extensionProviders:
         interval: 1s
         base_ejection_time: 3s
         max_ejection_percent: 50
+      # Istio's 0 asks nobody where none is healthy, those that drain included.
+      common_lb_config: {healthy_panic_threshold: {value: 1}}
       typed_extension_protocol_options:
         envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
           "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions

@@ -152,6 +152,7 @@ Cookies and certificates travel by themselves, so a group of every origin must n
 with a policy, `cors-authz check` says; here a shape that no policy has is passed over.
 */}}
 {{- define "cors-authz.mistakes-of-policy" -}}
+{{- $types := .Files.Get "files/policy-fields.json" | fromJson -}}
 {{- $every := dict -}}
 {{- $documents := list -}}
 {{- range $name, $file := .Values.policy.files -}}
@@ -162,6 +163,11 @@ with a policy, `cors-authz check` says; here a shape that no policy has is passe
 policy.files.{{ $name }}: this is no YAML: {{ $content.Error | replace "\n" " " }}
 {{- else -}}
 {{- $documents = append $documents (dict "name" $name "content" $content) -}}
+{{- if hasKey (get $types (toString $content.kind) | default dict) "kind" -}}
+{{- include "cors-authz.unknown-fields" (list $types $name "" $content.kind $content) }}
+{{- else if $content }}
+policy.files.{{ $name }}: kind: {{ with $content.kind }}`{{ . }}` is none{{ else }}there is none{{ end }}; write PolicyBundle, PolicyPart or TenantOverlay
+{{- end -}}
 {{- range $group, $spec := include "cors-authz.maps-of" $content.originGroups | fromYaml -}}
 {{- $star := and (kindIs "slice" $spec.origins) (has "*" (default list $spec.origins)) -}}
 {{- if or $spec.any $star }}{{ $_ := set $every $group true }}{{ end -}}
@@ -184,6 +190,32 @@ policy.files.{{ $document.name }}: resourceGroups.{{ $group }}.allow[{{ $number 
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+list types file path type value: a line for each field that its type does not have. A policy that is a text is beyond the
+schema of values.
+*/}}
+{{- define "cors-authz.unknown-fields" -}}
+{{- $types := index . 0 -}}
+{{- $file := index . 1 -}}
+{{- $path := index . 2 -}}
+{{- $type := trimSuffix "{}" (index . 3) -}}
+{{- $is_named := ne $type (index . 3) -}}
+{{- $value := index . 4 -}}
+{{- if kindIs "slice" $value -}}
+{{- range $number, $each := $value }}{{ include "cors-authz.unknown-fields" (list $types $file (printf "%s[%d]" $path $number) $type $each) }}{{ end -}}
+{{- else if kindIs "map" $value -}}
+{{- range $key, $each := $value -}}
+{{- $at := printf "%s.%s" $path $key | trimPrefix "." -}}
+{{- $leads := $is_named | ternary $type (get (index $types $type) $key) -}}
+{{- if $leads -}}
+{{- include "cors-authz.unknown-fields" (list $types $file $at $leads $each) -}}
+{{- else if not (hasKey (index $types $type) $key) }}
+policy.files.{{ $file }}: {{ $at }}: there is no such field; write one of: {{ keys (index $types $type) | sortAlpha | join ", " }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -242,6 +274,7 @@ policy.files.{{ $document.name }}: resourceGroups.{{ $group }}.allow[{{ $number 
 {{- if $integrations.gatewayApi.enabled }}
 {{- include "cors-authz.missing-kind" (list . "HTTPRoute" "gateway.networking.k8s.io/v1" "integrations.gatewayApi") }}
 {{- end }}
+{{- include "cors-authz.missing-namespaces" . }}
 {{- include "cors-authz.missing-references" . }}
 {{- end -}}
 
@@ -260,27 +293,87 @@ policy.files.{{ $document.name }}: resourceGroups.{{ $group }}.allow[{{ $number 
 integrations.istio: the mesh knows no provider `{{ $provider }}`, and would refuse every request; first put these lines into meshConfig (docs/kubernetes.md says how), or name it by integrations.istio.provider:
 {{ include "cors-authz.mesh-config" $ | indent 2 }}
 {{- end -}}
+{{- else if include "cors-authz.has-cluster" $ }}
+integrations.istio.meshConfigMap: there is no ConfigMap `{{ . }}`, so nothing tells whether the mesh knows the provider, and one that it does not know refuses every request; name your istiod's, which is `istio-system/istio-REVISION` where it has a revision, or set it to nothing if you know
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Without a cluster, lookup finds nothing at all: then the namespace is not found either, and nothing is said. */}}
+{{/*
+Whether there is a cluster: without one, lookup finds nothing at all. The release's own namespace, which its admin may
+read, may be yet to be made; every cluster has `default`. Asked only once something is missing, so that who may not read
+namespaces is stopped by nothing but that.
+*/}}
+{{- define "cors-authz.has-cluster" -}}
+{{- if or (lookup "v1" "Namespace" "" .Release.Namespace) (lookup "v1" "Namespace" "" "default") -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* list $ path namespace: a line, where a namespace other than the release's is not there: only that one helm can make. */}}
+{{- define "cors-authz.missing-namespace" -}}
+{{- $root := index . 0 -}}
+{{- $namespace := index . 2 -}}
+{{- if and $namespace (ne $namespace $root.Release.Namespace) (not (lookup "v1" "Namespace" "" $namespace)) (include "cors-authz.has-cluster" $root) }}
+{{ index . 1 }}: there is no namespace `{{ $namespace }}`; name another, or make it first:
+  kubectl create namespace {{ $namespace }}
+{{- end -}}
+{{- end -}}
+
+{{- define "cors-authz.missing-namespaces" -}}
+{{- $integrations := .Values.integrations -}}
+{{- $metrics := .Values.metrics -}}
+{{- range $name, $object := pick $metrics "serviceMonitor" "prometheusRule" "dashboards" -}}
+{{- if $object.enabled }}{{ include "cors-authz.missing-namespace" (list $ (printf "metrics.%s.namespace" $name) $object.namespace) }}{{ end -}}
+{{- end -}}
+{{- range $name, $object := pick $integrations "envoyGateway" "gatewayApi" -}}
+{{- if $object.enabled }}{{ include "cors-authz.missing-namespace" (list $ (printf "integrations.%s.namespace" $name) $object.namespace) }}{{ end -}}
+{{- end -}}
+{{- if $integrations.istio.enabled -}}
+{{- range $number, $attachment := $integrations.istio.attachments -}}
+{{- include "cors-authz.missing-namespace" (list $ (printf "integrations.istio.attachments[%d].namespace" $number) $attachment.namespace) }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* list $ path kind name keys: a line, where what a value names is not there, or lacks keys. */}}
+{{- define "cors-authz.missing-reference" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 3 -}}
+{{- $keys := index . 4 -}}
+{{- $namespace := $root.Release.Namespace -}}
+{{- $found := lookup "v1" (index . 2) $namespace $name -}}
+{{- if $found -}}
+{{- range $keys -}}
+{{- if not (hasKey (default dict $found.data) .) }}
+{{ index $ 1 }}: the {{ index $ 2 }} `{{ $name }}` in namespace `{{ $namespace }}` has no `{{ . }}`; add it
+{{- end -}}
+{{- end -}}
+{{- else if include "cors-authz.has-cluster" $root -}}
+{{- $files := list "--from-file=FOLDER" -}}
+{{- if $keys }}{{ $files = list }}{{ range $keys }}{{ $files = append $files (printf "--from-file=%s=FILE" .) }}{{ end }}{{ end }}
+{{ index . 1 }}: there is no {{ index . 2 }} `{{ $name }}` in namespace `{{ $namespace }}`; make it first:
+{{- if not (lookup "v1" "Namespace" "" $namespace) }}
+  kubectl create namespace {{ $namespace }}
+{{- end }}
+  kubectl --namespace {{ $namespace }} create {{ eq (index . 2) "Secret" | ternary "secret generic" "configmap" }} {{ $name }} {{ join " " $files }}
+{{- end -}}
+{{- end -}}
+
 {{- define "cors-authz.missing-references" -}}
 {{- $values := .Values -}}
 {{- $names := list
-  (list "policy.existingConfigMap" "ConfigMap" $values.policy.existingConfigMap)
-  (list "jwks.existingConfigMap" "ConfigMap" $values.jwks.existingConfigMap)
-  (list "jwks.existingSecret" "Secret" $values.jwks.existingSecret)
-  (list "audit.keySecret" "Secret" $values.audit.keySecret)
-  (list "otel.headersSecret" "Secret" $values.otel.headersSecret)
+  (list . "policy.existingConfigMap" "ConfigMap" $values.policy.existingConfigMap list)
+  (list . "jwks.existingConfigMap" "ConfigMap" $values.jwks.existingConfigMap list)
+  (list . "jwks.existingSecret" "Secret" $values.jwks.existingSecret list)
+  (list . "audit.keySecret" "Secret" $values.audit.keySecret (list $values.audit.keySecretKey))
+  (list . "otel.headersSecret" "Secret" $values.otel.headersSecret (list "headers"))
 -}}
 {{- if and $values.tls.enabled (not $values.tls.certManager.enabled) -}}
-{{- $names = append $names (list "tls.existingSecret" "Secret" $values.tls.existingSecret) -}}
+{{- $names = append $names (list . "tls.existingSecret" "Secret" $values.tls.existingSecret (list "tls.crt" "tls.key" "ca.crt")) -}}
 {{- end -}}
 {{- range $names -}}
-{{- if and (index . 2) (lookup "v1" "Namespace" "" $.Release.Namespace) (not (lookup "v1" (index . 1) $.Release.Namespace (index . 2))) }}
-{{ index . 0 }}: there is no {{ index . 1 }} `{{ index . 2 }}` in namespace `{{ $.Release.Namespace }}`; make it first
-{{- end -}}
+{{- if index . 3 }}{{ include "cors-authz.missing-reference" . }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
