@@ -15,9 +15,9 @@ from tests.deploy import parts
 from tests.deploy.cluster import AbsentError, Cluster, ClusterError
 from tests.deploy.data_planes import EnvoyGateway, Istio, envoy_gateway, istio, plain
 from tests.deploy.parts import Jaeger
-from tests.deploy.release import Release
+from tests.deploy.release import Release, values_of
 from tests.deploy.report import BEGIN, END, tables, wrong
-from tests.deploy.site import Images, Site, values_of
+from tests.deploy.site import Images, Site
 from tests.marked import between
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -28,23 +28,31 @@ _PARTS: Final = ("lifecycle", "reload", "modes", "envoy", "istio", "envoy-gatewa
 
 def main(arguments: Sequence[str]) -> int:
     """Verify what is asked; 0 if all of it is as it must be, or if there is no cluster."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.parts) - set(_PARTS):
+        parser.error(f"there is no part `{min(unknown)}`; write some of {', '.join(_PARTS)}")
     if asked.record:
-        results = orjson.loads(_RESULTS.read_bytes())
+        if not (results := _earlier()):
+            parser.error("nothing was verified yet")
         _DOCUMENT.write_text(between(_DOCUMENT.read_text(), BEGIN, END, tables(results)))
         return 0
     try:
         site = Site(Cluster(asked.kubeconfig), Images(asked.image, asked.envoy_image), _say)
+        results = _verify(asked, site)
     except AbsentError as error:
         _say(f"verify-deploy skipped: {error}")
         return 0
-    return _verify(asked, site)
+    except ClusterError as error:
+        _say(f"verify-deploy ended: {error}")
+        return 1
+    return _judge(results, asked.parts or _PARTS)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make verify-deploy", description=__doc__)
     add = parser.add_argument
-    add("parts", nargs="*", metavar="PART", choices=_PARTS, help=f"of {', '.join(_PARTS)}; default: all")
+    add("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}; default: all")
     add("--kubeconfig", default="", help="the cluster; namespaces cors-verify and cors-verify-hand are made in it")
     add("--image", default="", help="the image of the service that the cluster can pull: REPOSITORY:TAG")
     add("--envoy-image", default="", help="an image of a stock Envoy, with `envoy` on its PATH")
@@ -63,22 +71,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verify(asked: argparse.Namespace, site: Site) -> int:
+def _verify(asked: argparse.Namespace, site: Site) -> dict[str, Any]:
     results = _earlier()
     results["facts"] = {"kubernetes": site.cluster.version, "note": asked.note}
+    _RESULTS.parent.mkdir(exist_ok=True)
     site.prepare()
     try:
         for part in asked.parts or _PARTS:
             _say(f"=== {part}")
             results[part] = _result(_measure(part, asked, site, Release(site, values_of(asked.values))))
             _say(orjson.dumps(results[part], option=orjson.OPT_INDENT_2).decode())
-            _RESULTS.parent.mkdir(exist_ok=True)
             _RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
     finally:
         if not asked.keep:
             site.clear()
+    return results
+
+
+def _judge(results: dict[str, Any], verified: Sequence[str]) -> int:
+    """Print the tables, and fail on what is not as it must be."""
     _say(tables(results))
-    lines = wrong({part: results[part] for part in asked.parts or _PARTS})
+    lines = wrong({part: results[part] for part in verified})
     for line in lines:
         _say(f"not as it must be: {line}")
     return 1 if lines else 0

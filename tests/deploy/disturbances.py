@@ -11,8 +11,8 @@ from typing import Final
 
 from tests.deploy.cluster import ClusterError, Kind, until
 from tests.deploy.probes import LATER
-from tests.deploy.release import NAME, Release
-from tests.deploy.site import HAND_NAMESPACE, NAMESPACE, PYTHON, Site, policy_text
+from tests.deploy.release import NAME, Release, policy_text
+from tests.deploy.site import HAND_NAMESPACE, NAMESPACE, PYTHON, Site
 
 _HAND: Final = Path(__file__).parent / "inside" / "hand.py"
 _CALM_SECONDS: Final = 1.0

@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from tests.deploy.cluster import ClusterError, until
+from tests.deploy.cluster import AbsentError, ClusterError, until
 from tests.deploy.data_planes import DataPlane
 from tests.deploy.disturbances import DISTURBANCES, disturbed
 from tests.deploy.probes import LATER, PROBES, UNASKED, Probe
-from tests.deploy.release import NAME, REPLICAS, Release
-from tests.deploy.site import HEADLESS, NAMESPACE, SERVICE, Answer, Site, policy_text
+from tests.deploy.release import NAME, REPLICAS, Release, policy_text
+from tests.deploy.site import HEADLESS, NAMESPACE, SERVICE, Answer, Site
 
 _ATTACH_SECONDS: Final = 120
 _FIRST_DECISION_SECONDS: Final = 60
@@ -49,34 +49,35 @@ class Jaeger(NamedTuple):
 
 
 def lifecycle(site: Site, release: Release, plane: DataPlane) -> Found:
-    """Install, test, change, roll back, uninstall, and install again."""
+    """Install, test, change, roll back and uninstall it."""
     release.uninstall()
     _refusals(site, plane)
     before = release.remains()
-    began = time.monotonic()
-    release.install()
-    # By Envoy itself, with which the network may not yet have met the pods.
-    _require_answers("after the installation", PROBES, site.await_answers(plane.url, PROBES, _FIRST_DECISION_SECONDS))
-    first = time.monotonic() - began
-    release.settle()
+    first = _first_decision(site, release, plane)
     installed = _templates(release)
     release.test()
     release.change({"logging": {"level": "debug"}})
-    release.settle()
     changed = _templates(release)
     release.roll_back()
-    release.settle()
     rolled_back = _templates(release)
     release.uninstall()
-    left = _left_behind(release, before)
-    refused = _refusals(site, plane)
     return {
         "seconds to the first decision": round(first, 1),
         "upgraded": changed != installed,
         "rolled back": rolled_back == installed,
-        "left behind": left,
-        "answers without it": refused,
+        "left behind": _left_behind(release, before),
+        "answers without it": _refusals(site, plane),
     }
+
+
+def _first_decision(site: Site, release: Release, plane: DataPlane) -> float:
+    """Give the seconds from the installation to the right answers, by an Envoy that was there before."""
+    began = time.monotonic()
+    release.install()
+    found = site.await_answers(plane.url, PROBES, _FIRST_DECISION_SECONDS)
+    taken = time.monotonic() - began
+    _require_answers("after the installation", PROBES, found)
+    return taken
 
 
 def reload(release: Release) -> Found:
@@ -113,6 +114,8 @@ def data_plane(site: Site, release: Release, plane: DataPlane) -> Found:
 
 def trace(site: Site, release: Release, plane: DataPlane, jaeger: Jaeger) -> Found:
     """Have the service send its spans to Jaeger, and find there the one of a decision that a client was told of."""
+    if not all(jaeger):
+        raise AbsentError("say where Jaeger is, by --collector and --jaeger")
     release.change({"otel": {"endpoint": jaeger.collector, "sampler": "always_on"}})
     probe = next(probe for probe in PROBES if probe.what == "foreign POST")
     (answer,) = site.await_answers(plane.url, (probe,), _ATTACH_SECONDS)
@@ -202,6 +205,8 @@ def _left_behind(release: Release, before: AbstractSet[str]) -> list[str]:
 
 
 def _templates(release: Release) -> list[str]:
+    """Give the digests of the templates of the pods that stay."""
+    release.settle()
     return sorted({pod["metadata"]["labels"]["pod-template-hash"] for pod in release.pods()})
 
 

@@ -15,12 +15,13 @@ import yaml
 from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest
 from helm.generated import CHART
 from tests.deploy.cluster import ClusterError, Kind, until
-from tests.deploy.probes import HOST, NEW_ORIGIN
-from tests.deploy.site import NAMESPACE, PYTHON, Site, merged, policy_text
+from tests.deploy.probes import ALLOWED, HOST, NEW_ORIGIN
+from tests.deploy.site import NAMESPACE, PYTHON, Site
 
 NAME: Final = "cors-authz"
 PODS: Final = "app.kubernetes.io/instance=cors-authz,app.kubernetes.io/component=authorization"
 REPLICAS: Final = 2
+_POLICY: Final = Path(__file__).with_name("policy.yaml")
 _INSIDE: Final = Path(__file__).parent / "inside"
 _POLICY_LINK: Final = "/etc/cors-authz/policy/..data"
 _NO_KINDS: Final = ("events",)
@@ -118,6 +119,28 @@ class Release:
             file = Path(folder) / "values.yaml"
             file.write_text(yaml.safe_dump(self._values))
             yield file
+
+
+def policy_text(*, later: str | None = None) -> str:
+    """Give the policy, with a further origin in it."""
+    text = _POLICY.read_text()
+    return text if later is None else text.replace(f'"{ALLOWED}"', f'"{ALLOWED}", "{later}"')
+
+
+def merged(*values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay values over each other, as helm does."""
+    result: dict[str, Any] = {}
+    for each in values:
+        for key, value in each.items():
+            both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def values_of(file: Path | None) -> dict[str, Any]:
+    """Read a file of values; nothing without one."""
+    read: dict[str, Any] = {} if file is None else yaml.safe_load(file.read_text())
+    return read
 
 
 def _placed(file: Path) -> tuple[str, ...]:

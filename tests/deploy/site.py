@@ -9,7 +9,6 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final, NamedTuple
 
-import yaml
 from click.testing import CliRunner
 
 from cors_authz.cli.main import cli
@@ -21,7 +20,6 @@ from tests.deploy.probes import ALLOWED, CLERK, HOST, VISITOR, Probe
 NAMESPACE: Final = "cors-verify"
 HAND_NAMESPACE: Final = "cors-verify-hand"
 PYTHON: Final = "/opt/cors-authz/bin/python"
-POLICY: Final = Path(__file__).with_name("policy.yaml")
 SERVICE: Final = f"cors-authz.{NAMESPACE}.svc.cluster.local"
 HEADLESS: Final = f"cors-authz-headless.{NAMESPACE}.svc.cluster.local:9191"
 _HERE: Final = Path(__file__).parent
@@ -63,7 +61,6 @@ class Site:
     def prepare(self) -> None:
         """Make the namespaces and what stands around the release anew."""
         self.clear()
-        self.cluster.kubectl("create", "namespace", NAMESPACE)
         texts = {name: (_HERE / "inside" / f"{name}.py").read_text() for name in ("upstream", "ask", "load")}
         shown = certificate(SERVICE, self._now)
         self.apply(
@@ -92,8 +89,8 @@ class Site:
         self.cluster.kubectl("rollout", "status", f"--namespace={namespace}", name, "--timeout=120s")
 
     def clear(self) -> None:
-        """Take the namespaces away, with all that is in them."""
-        self.cluster.kubectl("delete", "namespace", NAMESPACE, HAND_NAMESPACE, "--ignore-not-found", "--wait=true")
+        """Take away the namespaces that an earlier `prepare` made, with all that is in them."""
+        self.cluster.kubectl("delete", "namespace", "--selector=app.kubernetes.io/managed-by=cors-verify")
 
     def apply(self, file: str, **values: object) -> None:
         """Apply a file of objects, with values in its places."""
@@ -155,28 +152,6 @@ def exported(*options: str) -> str:
     printed = CliRunner().invoke(cli, ["export", "envoy", "--upstream", upstream, *options])
     assert printed.exit_code == 0, printed.output
     return printed.output
-
-
-def policy_text(*, later: str | None = None) -> str:
-    """Give the policy, with a further origin in it."""
-    text = POLICY.read_text()
-    return text if later is None else text.replace(f'"{ALLOWED}"', f'"{ALLOWED}", "{later}"')
-
-
-def merged(*values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay values over each other, as helm does."""
-    result: dict[str, Any] = {}
-    for each in values:
-        for key, value in each.items():
-            both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-            result[key] = merged(result[key], value) if both else value
-    return result
-
-
-def values_of(file: Path | None) -> dict[str, Any]:
-    """Read a file of values; nothing without one."""
-    read: dict[str, Any] = {} if file is None else yaml.safe_load(file.read_text())
-    return read
 
 
 def _inside(script: str, asked: Mapping[str, Any], *flags: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from tests.deploy.__main__ import main
 from tests.deploy.disturbances import DISTURBANCES
 from tests.deploy.probes import ALLOWED, PROBES
 from tests.deploy.report import BEGIN, END, tables, wrong
@@ -132,3 +133,8 @@ def test_a_part_that_was_skipped_says_why_and_is_not_wrong() -> None:
 def test_the_document_has_a_place_for_it() -> None:
     document = (ROOT / "docs" / "verified.md").read_text()
     assert (document.count(BEGIN), document.count(END)) == (1, 1)
+
+
+def test_without_a_cluster_it_is_skipped_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out == "verify-deploy skipped: no cluster is named: make verify-deploy KUBECONFIG=FILE\n"
