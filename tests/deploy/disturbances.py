@@ -11,8 +11,8 @@ from typing import Final
 
 from tests.deploy.cluster import ClusterError, Kind, until
 from tests.deploy.probes import LATER
-from tests.deploy.release import NAME, Release, policy_text
-from tests.deploy.site import HAND_NAMESPACE, NAMESPACE, PYTHON, Site
+from tests.deploy.release import Release, policy_text
+from tests.deploy.site import HAND_NAMESPACE, NAMESPACE, PYTHON, RELEASE, Site
 
 _HAND: Final = Path(__file__).parent / "inside" / "hand.py"
 _CALM_SECONDS: Final = 1.0
@@ -31,7 +31,7 @@ class Disturber:
 
     def restart(self) -> None:
         """Restart pod after pod."""
-        where = (f"--namespace={NAMESPACE}", f"deployment/{NAME}")
+        where = (f"--namespace={NAMESPACE}", f"deployment/{RELEASE}")
         self._cluster.kubectl("rollout", "restart", *where)
         self._cluster.kubectl("rollout", "status", *where, "--timeout=3m")
 

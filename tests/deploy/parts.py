@@ -15,8 +15,8 @@ from tests.deploy.cluster import AbsentError, ClusterError, until
 from tests.deploy.data_planes import DataPlane
 from tests.deploy.disturbances import DISTURBANCES, disturbed
 from tests.deploy.probes import LATER, PROBES, UNASKED, Probe
-from tests.deploy.release import NAME, REPLICAS, Release, policy_text
-from tests.deploy.site import HEADLESS, NAMESPACE, SERVICE, Answer, Site
+from tests.deploy.release import REPLICAS, Release, policy_text
+from tests.deploy.site import HEADLESS, NAMESPACE, RELEASE, SERVICE, Answer, Site
 
 _ATTACH_SECONDS: Final = 120
 _FIRST_DECISION_SECONDS: Final = 60
@@ -154,7 +154,9 @@ def _beside(site: Site, release: Release) -> str:
     url = site.envoy("beside", "--authz", "unix:/run/cors-authz/authz.sock")
     release.change({"mode": "sidecar", "tls": {"enabled": False}})
     where = f"--namespace={NAMESPACE}"
-    patch = site.cluster.kubectl("get", "configmap", where, f"{NAME}-sidecar", "--output=jsonpath={.data.patch\\.yaml}")
+    patch = site.cluster.kubectl(
+        "get", "configmap", where, f"{RELEASE}-sidecar", "--output=jsonpath={.data.patch\\.yaml}"
+    )
     site.cluster.kubectl("patch", "deployment", where, "beside", f"--patch={patch}")
     site.rolled_out("deployment/beside")
     return url

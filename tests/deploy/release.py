@@ -16,10 +16,9 @@ from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckReques
 from helm.generated import CHART
 from tests.deploy.cluster import ClusterError, Kind, until
 from tests.deploy.probes import ALLOWED, HOST, NEW_ORIGIN
-from tests.deploy.site import NAMESPACE, PYTHON, Site
+from tests.deploy.site import NAMESPACE, PYTHON, RELEASE, Site
 
-NAME: Final = "cors-authz"
-PODS: Final = "app.kubernetes.io/instance=cors-authz,app.kubernetes.io/component=authorization"
+PODS: Final = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=authorization"
 REPLICAS: Final = 2
 _POLICY: Final = Path(__file__).with_name("policy.yaml")
 _INSIDE: Final = Path(__file__).parent / "inside"
@@ -56,21 +55,21 @@ class Release:
 
     def test(self) -> None:
         """Run `helm test`."""
-        self._cluster.helm("test", NAME, f"--namespace={NAMESPACE}", "--timeout=2m")
+        self._cluster.helm("test", RELEASE, f"--namespace={NAMESPACE}", "--timeout=2m")
 
     def roll_back(self) -> None:
         """Go back to the revision before."""
-        self._cluster.helm("rollback", NAME, f"--namespace={NAMESPACE}", "--wait", "--timeout=3m")
+        self._cluster.helm("rollback", RELEASE, f"--namespace={NAMESPACE}", "--wait", "--timeout=3m")
 
     def uninstall(self) -> None:
         """Take it away, if it is there."""
-        self._cluster.helm("uninstall", NAME, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
+        self._cluster.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
 
     def remains(self) -> set[str]:
         """Name what has the release's label, of all kinds that the cluster knows, and what helm keeps of it."""
         kinds = self._cluster.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
         every = ",".join(kind for kind in kinds if kind.partition(".")[0] not in _NO_KINDS)
-        label = f"--selector=app.kubernetes.io/instance={NAME}"
+        label = f"--selector=app.kubernetes.io/instance={RELEASE}"
         found = self._cluster.kubectl("get", every, "--all-namespaces", label, "--output=name").split()
         kept = self._cluster.kubectl("get", "secret", f"--namespace={NAMESPACE}", "--output=name").split()
         return {*found, *kept}
@@ -86,7 +85,7 @@ class Release:
 
     def scale(self, replicas: int) -> None:
         """Have so many pods, and wait until it is so."""
-        self._cluster.kubectl("scale", f"--namespace={NAMESPACE}", f"deployment/{NAME}", f"--replicas={replicas}")
+        self._cluster.kubectl("scale", f"--namespace={NAMESPACE}", f"deployment/{RELEASE}", f"--replicas={replicas}")
         until(lambda: len(self.pods()) == replicas, f"{replicas} pods")
         if replicas:
             self.settle()
@@ -144,7 +143,7 @@ def values_of(file: Path | None) -> dict[str, Any]:
 
 
 def _placed(file: Path) -> tuple[str, ...]:
-    return (NAME, str(CHART), f"--namespace={NAMESPACE}", f"--values={file}")
+    return (RELEASE, str(CHART), f"--namespace={NAMESPACE}", f"--values={file}")
 
 
 def _ready(pod: Kind) -> bool:

@@ -17,11 +17,12 @@ from tests.deploy.cluster import AbsentError, Cluster, ClusterError
 from tests.deploy.credentials import Tokens, certificate
 from tests.deploy.probes import ALLOWED, CLERK, HOST, VISITOR, Probe
 
+RELEASE: Final = "cors-authz"
 NAMESPACE: Final = "cors-verify"
 HAND_NAMESPACE: Final = "cors-verify-hand"
 PYTHON: Final = "/opt/cors-authz/bin/python"
-SERVICE: Final = f"cors-authz.{NAMESPACE}.svc.cluster.local"
-HEADLESS: Final = f"cors-authz-headless.{NAMESPACE}.svc.cluster.local:9191"
+SERVICE: Final = f"{RELEASE}.{NAMESPACE}.svc.cluster.local"
+HEADLESS: Final = f"{RELEASE}-headless.{NAMESPACE}.svc.cluster.local:9191"
 _HERE: Final = Path(__file__).parent
 _UPSTREAM: Final = "upstream"
 
@@ -89,7 +90,8 @@ class Site:
         self.cluster.kubectl("rollout", "status", f"--namespace={namespace}", name, "--timeout=120s")
 
     def clear(self) -> None:
-        """Take away the namespaces that an earlier `prepare` made, with all that is in them."""
+        """Take away the release, whose attachments may be elsewhere, and the namespaces that a `prepare` made."""
+        self.cluster.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
         self.cluster.kubectl("delete", "namespace", "--selector=app.kubernetes.io/managed-by=cors-verify")
 
     def apply(self, file: str, **values: object) -> None:
