@@ -10,7 +10,6 @@ from tests.deploy.cluster import AbsentError
 from tests.deploy.probes import HOST
 from tests.deploy.site import HEADLESS, NAMESPACE, Site
 
-_ANY_PORT: Final = f"{HOST}:*"
 _HTTP: Final = 80
 
 
@@ -54,7 +53,7 @@ def istio(place: Istio) -> Callable[[Site], list[DataPlane]]:
             "name": "verify",
             "namespace": place.namespace,
             "selector": dict(place.labels),
-            "rules": [{"to": [{"operation": {"hosts": [HOST, _ANY_PORT]}}]}],
+            "rules": [{"to": [{"operation": {"hosts": [HOST]}}]}],
         }
         values = {"enabled": True, "attachments": [attachment]}
         return [

@@ -117,6 +117,7 @@ def trace(site: Site, release: Release, plane: DataPlane, jaeger: Jaeger) -> Fou
     if not all(jaeger):
         raise AbsentError("say where Jaeger is, by --collector and --jaeger")
     release.change({"otel": {"endpoint": jaeger.collector, "sampler": "always_on"}})
+    release.settle()
     probe = next(probe for probe in PROBES if probe.what == "foreign POST")
     (answer,) = site.await_answers(plane.url, (probe,), _ATTACH_SECONDS)
     tags = quote(json.dumps({_ATTRIBUTE: answer.decision}))

@@ -37,6 +37,7 @@ PROBES: Final = (
     Probe("allowed origin", "GET", "/", {"Origin": ALLOWED}, 200, ALLOWED),
     Probe("foreign origin", "GET", "/", {"Origin": FOREIGN}, 200),
     Probe("foreign POST", "POST", "/", {"Origin": FOREIGN}, 403),
+    Probe("foreign POST, the host with a port", "POST", "/", {"Host": f"{HOST}:8443", "Origin": FOREIGN}, 403),
     Probe(
         "preflight, allowed",
         "OPTIONS",

@@ -130,6 +130,19 @@ def test_each_authorization_policy_asks_for_some_requests(name: str) -> None:
         assert len(policy["spec"]["rules"]) > 0
 
 
+def test_a_request_that_names_a_port_is_asked_about_too(tmp_path: Path) -> None:
+    hosts = ["api.shop.example", "cdn.shop.example:*", "www.*", "*"]
+    rules = [{"to": [{"operation": {"hosts": hosts, "methods": ["GET"]}}], "when": [{"key": "a", "values": ["b"]}]}, {}]
+    attachment = {"name": "a", "namespace": "b", "selector": {"c": "d"}, "rules": rules}
+    istio = {"enabled": True, "attachments": [attachment]}
+    policy = of_values(tmp_path, {"clusterChecks": False, "integrations": {"istio": istio}}).one("AuthorizationPolicy")
+    whole = ["api.shop.example", "api.shop.example:*", "cdn.shop.example", "cdn.shop.example:*", "www.*", "*"]
+    assert policy["spec"]["rules"] == [
+        {"to": [{"operation": {"hosts": whole, "methods": ["GET"]}}], "when": rules[0]["when"]},
+        {},
+    ]
+
+
 @every_file
 def test_what_selects_pods_selects_those_that_serve_and_no_others(name: str) -> None:
     rendered = of_file(name)

@@ -219,6 +219,14 @@ MISTAKES: Final = {
     "both kinds of key sets": Case(
         "{jwks: {existingSecret: a, existingConfigMap: b}}", ("jwks: existingConfigMap and existingSecret exclude",)
     ),
+    "hosts of Istio that a request with another port would not match, and so pass unasked": Case(
+        "{clusterChecks: false, integrations: {istio: {enabled: true, attachments: [{name: a, namespace: b,"
+        " selector: {c: d}, rules: [{to: [{operation: {hosts: ['*.shop.example', 'api.example:443']}}]}]}]}}}",
+        (
+            "attachments[0].rules[0].to[0].operation.hosts: `*.shop.example` leaves out requests that name",
+            "attachments[0].rules[0].to[0].operation.hosts: `api.example:443` leaves out requests",
+        ),
+    ),
     "Istio without the CRDs": Case(
         ISTIO,
         (

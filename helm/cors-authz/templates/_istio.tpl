@@ -25,6 +25,30 @@ extensionProviders:
 {{- $takes | ternary "true" "" -}}
 {{- end -}}
 
+{{/*
+The rules of an attachment. A host of Istio's matches the whole authority, and a request that names a port goes to the
+same route: each host stands with any port too, or such a request would pass unasked.
+*/}}
+{{- define "cors-authz.attachment-rules" -}}
+{{- $rules := deepCopy (default (list dict) .rules) -}}
+{{- range $rules -}}
+{{- range .to -}}
+{{- with (default dict .operation) -}}
+{{- if .hosts -}}
+{{- $hosts := list -}}
+{{- range .hosts -}}
+{{- $host := trimSuffix ":*" . -}}
+{{- $hosts = append $hosts $host -}}
+{{- if not (hasSuffix "*" $host) }}{{ $hosts = append $hosts (printf "%s:*" $host) }}{{ end -}}
+{{- end -}}
+{{- $_ := set . "hosts" (uniq $hosts) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $rules -}}
+{{- end -}}
+
 {{/* dict root attachment: what an EnvoyFilter changes. */}}
 {{- define "cors-authz.istio-patches" -}}
 {{- $context := default "GATEWAY" .attachment.context -}}

@@ -84,6 +84,20 @@ extraVolumeMounts: `{{ .mountPath }}` by subPath would never change; mount the f
 {{- end }}
 {{- end -}}
 
+{{/* dict at rules: hosts that a request with a port would not match, so that it would pass unasked. */}}
+{{- define "cors-authz.mistakes-of-rules" -}}
+{{- $at := .at -}}
+{{- range $number, $rule := .rules -}}
+{{- range $place, $to := $rule.to -}}
+{{- range $host := (default dict $to.operation).hosts -}}
+{{- if or (regexMatch ":[0-9]+$" $host) (and (hasPrefix "*" $host) (ne $host "*")) }}
+{{ $at }}.rules[{{ $number }}].to[{{ $place }}].operation.hosts: `{{ $host }}` leaves out requests that name another port, which would pass unasked; write whole hosts without a port, or leave rules out and let the policy say what each host may do
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "cors-authz.mistakes-of-integrations" -}}
 {{- $values := .Values -}}
 {{- $istio := $values.integrations.istio -}}
@@ -112,6 +126,7 @@ integrations.istio.tls: the service serves by TLS, and Envoy would not speak it;
 {{- if and (eq .namespace $.Release.Namespace) (not .selector) (not .targetRefs) }}
 {{ $at }}: the whole of `{{ .namespace }}` holds the service too, which would ask itself; add a selector
 {{- end }}
+{{- include "cors-authz.mistakes-of-rules" (dict "at" $at "rules" .rules) }}
 {{- if hasKey $names .name }}
 {{ $at }}: `{{ .name }}` is a name twice; choose another
 {{- end }}

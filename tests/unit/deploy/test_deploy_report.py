@@ -118,7 +118,7 @@ def test_a_data_plane_that_says_why_may_lose_requests_and_shows_how_many() -> No
     results["envoy"]["plain Envoy"]["load"]["pod deleted"] = {f"200 {ALLOWED}": 590, "TimeoutError": 10}
     shown = tables(results | {"facts": {"kubernetes": "v1.36.3", "note": ""}})
     assert wrong(results) == []
-    assert "| plain Envoy | 10 of 10 | 500 -, 503 - | 0 of 600 | 10 of 600 |" in shown
+    assert "| plain Envoy | 11 of 11 | 500 -, 503 - | 0 of 600 | 10 of 600 |" in shown
     assert "- plain Envoy: it has no retries." in shown
 
 
