@@ -81,7 +81,7 @@ def _seen(kind: str, sources: Mapping[str, Any], reads: Reads) -> _Seen:
         )
     setup = _READERS[kind](sources[kind])
     managers = scope.judged(setup)
-    if not managers:
+    if not managers and not setup.refused:
         raise click.UsageError(f"`{setup.source}` has no listener that clients reach: nothing could be judged")
     asking = sum(bool(manager.checks) for manager in managers)
     judged = f"{asking} of {len(managers)} connection managers ask a service"

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from cors_authz.doctor import catalogue, istio
+from cors_authz.doctor import catalogue, gate, istio
 from cors_authz.doctor.finding import Finding, Rule
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, inner, maps, number, seconds, texts
+from cors_authz.doctor.spelling import Routing, object_to
 from cors_authz.envoy.bootstrap import ROUTE_NAMESPACE
 
 PER_TRY: Final = "x-envoy-upstream-rq-per-try-timeout-ms"
@@ -97,20 +98,26 @@ def _sometimes(asked: Asked) -> Iterator[Finding]:
         yield asked.found(
             catalogue.SOMETIMES, f"`filter_enabled` takes {enabled.get('numerator', 0)} of {whole}", "filter_enabled"
         )
-    gate = inner(config, "filter_enabled_metadata")
-    if gate and (objection := _gate(asked, str(gate.get("filter", "")))):
+    metadata = inner(config, "filter_enabled_metadata")
+    if metadata and (objection := _object_to_gate(asked, metadata)):
         rule, said = objection
         yield asked.found(rule, f"`filter_enabled_metadata`: {said}", "filter_enabled_metadata")
     if config.get("shadow_mode") is True:
         yield asked.found(catalogue.SOMETIMES, "`shadow_mode: true`", "shadow_mode")
     if asked.check.conditional:
-        yield asked.found(catalogue.SOMETIMES, "a matcher stands around the filter")
+        said = "a matcher stands around the filter"
+        yield asked.found(*object_to(gate.of_matcher(asked.check.matcher), _routing(asked), said))
 
 
-def _gate(asked: Asked, kind: str) -> tuple[Rule, str] | None:
-    if kind == istio.RBAC:
+def _object_to_gate(asked: Asked, metadata: Message) -> tuple[Rule, str] | None:
+    writer = str(metadata.get("filter", ""))
+    if writer == istio.RBAC:
         return istio.object_to_gate(asked.manager, asked.check)
-    return catalogue.SOMETIMES, f"of `{kind}`"
+    return object_to(gate.of_metadata(asked.manager, metadata), _routing(asked), f"of `{writer}`")
+
+
+def _routing(asked: Asked) -> Routing:
+    return Routing(asked.manager.tables, asked.manager.config)
 
 
 def _transport(asked: Asked) -> Iterator[Finding]:

@@ -98,6 +98,22 @@ UNRESOLVED: Final = Rule(
 # cors-authz doctor --envoy http://127.0.0.1:9901
 """,
 )
+GONE_AROUND: Final = Rule(
+    "DR009",
+    _ERROR,
+    "clients go around the check by how they write a request",
+    "The condition compares the whole authority, or `:path` with its query, or reads a header that clients choose. What"
+    " is named here takes the same route, does not meet the condition and is forwarded without a check: no origin is"
+    " judged, no role asked for. A host may be written with a port or an empty one, in capitals and, where a virtual"
+    " host takes `*`, with a dot at its end.",
+    """\
+# each host with any port; paths without their query; nothing that clients choose
+permissions:
+- {header: {name: ":authority", string_match: {exact: HOST, ignore_case: true}}}
+- {header: {name: ":authority", string_match: {prefix: "HOST:", ignore_case: true}}}
+- {url_path: {path: {exact: /PATH}}}
+""",
+)
 
 # --- When the service fails -------------------------------------------------------------------------------------------
 
@@ -691,5 +707,18 @@ kind: ReferenceGrant
 spec:
   from: [{group: gateway.envoyproxy.io, kind: SecurityPolicy, namespace: NAMESPACE}]
   to: [{group: "", kind: Service}]
+""",
+)
+
+# --- What runs, and what was sent -------------------------------------------------------------------------------------
+
+REFUSED: Final = Rule(
+    "DR110",
+    _ERROR,
+    "Envoy refused the newest configuration, and what runs is older",
+    "What is judged here is what Envoy still runs, not what its control plane sent last: changes since then are not in"
+    " force, and an Envoy that starts now has none of it.",
+    """\
+# what the control plane writes has to be one that Envoy takes: what Envoy said of it stands above
 """,
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from cors_authz.doctor import asking, connection, istio, order, routes, scope, service_cluster
+from cors_authz.doctor import asking, catalogue, connection, istio, order, routes, scope, service_cluster
 from cors_authz.doctor.asking import Asked
-from cors_authz.doctor.finding import Finding
+from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.setup import Setup
-from cors_authz.policy.finding import Severity
+from cors_authz.policy.finding import Severity, shown
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
@@ -34,6 +34,8 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _all(setup: Setup, reads: Reads) -> Iterator[Finding]:
+    for each in setup.refused:
+        yield Finding(catalogue.REFUSED, Where(setup.source, 0, each.name), shown(each.said) or "Envoy did not say why")
     for manager in scope.judged(setup):
         yield from istio.findings(setup, manager)
         yield from routes.findings(setup, manager)

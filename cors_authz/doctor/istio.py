@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from cors_authz.doctor import catalogue
+from cors_authz.doctor import catalogue, gate
 from cors_authz.doctor.finding import Finding, Rule
 from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, inner, maps
+from cors_authz.doctor.spelling import Routing, object_to
 
 RBAC: Final = "envoy.filters.http.rbac"
 
@@ -38,19 +39,19 @@ def object_to_gate(manager: Manager, check: HttpFilter) -> tuple[Rule, str] | No
 
     Its rules match in shadow, and what they match goes to ext_authz (`filter_enabled_metadata`).
     """
-    gate = inner(check.config, "filter_enabled_metadata")
-    prefix = str(inner(gate, "value", "string_match").get("prefix", ""))
+    prefix = str(inner(check.config, "filter_enabled_metadata", "value", "string_match").get("prefix", ""))
     policies = [
-        policy
+        inner(policy)
         for each in _rbac(manager)
         for name, policy in inner(each.config, "shadow_rules", "policies").items()
         if name.startswith(prefix)
     ]
     if not policies:
         return catalogue.NOT_ASKED, "no `rbac` filter has the `shadow_rules` that it waits for"
-    if any(_takes_all(inner(policy)) for policy in policies):
-        return None
-    return catalogue.SOMETIMES, "`rules` of the AuthorizationPolicy take some requests only"
+    said = "`rules` of the AuthorizationPolicy take some requests only"
+    rule, detail = object_to(gate.of_policies(policies), Routing(manager.tables, manager.config), said)
+    takes_all = rule is catalogue.SOMETIMES and any(map(_takes_all, policies))
+    return None if takes_all else (rule, detail)
 
 
 def _rbac(manager: Manager) -> list[HttpFilter]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from cors_authz.doctor import catalogue
+from cors_authz.doctor import catalogue, gate
 from cors_authz.doctor.finding import Finding, Rule, Where
 from cors_authz.doctor.hosts import RoutedHost
 from cors_authz.doctor.lined import UnreadableError, documents, line_of
 from cors_authz.doctor.plane import Plane
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.setup import Message, inner, maps, number, texts
+from cors_authz.doctor.spelling import Routing, object_to
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
 
 _OF_ISTIO: Final = frozenset({"AuthorizationPolicy", "ConfigMap", "EnvoyFilter", "IstioOperator"})
@@ -140,8 +141,10 @@ def _policies(estate: _Estate) -> Iterator[Finding]:
         rules = maps(thing.spec.get("rules"))
         if not rules:
             yield thing.found(catalogue.NOT_ASKED, "no `rules`, which match nothing; write `rules: [{}]`")
-        elif not any(map(_takes_all_of_its_hosts, rules)):
-            yield thing.found(catalogue.SOMETIMES, "`rules` take some requests only", thing.spec)
+            continue
+        rule, detail = object_to(gate.of_rules(rules), Routing(), "`rules` take some requests only")
+        if rule is catalogue.GONE_AROUND or not any(map(_takes_all_of_its_hosts, rules)):
+            yield thing.found(rule, detail, thing.spec)
 
 
 def _takes_all_of_its_hosts(rule: Message) -> bool:

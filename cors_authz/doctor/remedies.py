@@ -29,6 +29,14 @@ _RULES_FOR_ALL: Final = """\
 # AuthorizationPolicy
 spec: {action: CUSTOM, provider: {name: PROVIDER}, rules: [{}]}
 """
+_ANY_PORT: Final = """\
+# AuthorizationPolicy: no `*.shop.example`, and no `when` on headers; no hosts where a virtual host takes `*`
+spec: {rules: [{to: [{operation: {hosts: [api.shop.example, "api.shop.example:*"]}}]}]}
+"""
+_REFUSED_BY_ISTIOS: Final = """\
+# EnvoyFilter: `istioctl proxy-status` names the proxies that refuse; most often a patch is wrong
+configPatches: []
+"""
 _MERGED_SLASHES: Final = """\
 # meshConfig
 pathNormalization: {normalization: MERGE_SLASHES}
@@ -70,6 +78,8 @@ _ISTIO: Final[Mapping[str, str]] = MappingProxyType(
     {
         "DR001": _ATTACHED_TO,
         "DR004": _RULES_FOR_ALL,
+        "DR009": _ANY_PORT,
+        "DR110": _REFUSED_BY_ISTIOS,
         "DR007": _provider("timeout: 0.5s"),
         "DR010": _provider("failOpen: false"),
         "DR011": _provider('statusOnError: "503"'),

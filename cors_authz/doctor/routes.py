@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from cors_authz.doctor import catalogue, istio, scope
+from cors_authz.doctor import catalogue, gate, istio, scope
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.order import removed_by
 from cors_authz.doctor.setup import Manager, Message, Setup, inner, maps, texts, type_of
+from cors_authz.doctor.spelling import Routing, object_to
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
 
 _FILTER_CONFIG: Final = "envoy.config.route.v3.FilterConfig"
+_OWN_MATCHER: Final = "envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute"
 _REMOVED: Final = "response_headers_to_remove"
 _PREFIX: Final = "access-control-"
 _SAFE: Final = {":method", "origin", "sec-fetch-site"}
@@ -61,8 +63,10 @@ def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
         return
     if not manager.tables:
         yield Finding(catalogue.UNRESOLVED, setup.at(manager), "the routes are sent by a control plane (RDS)")
+    routing = Routing(manager.tables, manager.config)
     for route in routes:
         yield from _coverage(manager, route)
+        yield from _matchers(manager, route, routing)
     yield from _strips(manager, routes)
     yield from _grants(routes)
 
@@ -113,6 +117,17 @@ def _coverage(manager: Manager, route: _Route) -> Iterator[Finding]:
         yield Finding(catalogue.SAFE_SKIP, route.where, f"`{name}` is off for GET and HEAD of the same origin")
     elif route.forwards:
         yield Finding(catalogue.DISABLED, route.where, f"`{name}` is off here")
+
+
+def _matchers(manager: Manager, route: _Route, routing: Routing) -> Iterator[Finding]:
+    """Judge matchers that a route puts around the check in place of that of the filter."""
+    for check in manager.checks:
+        entries = [inner(level, "typed_per_filter_config").get(check.name) for level in route.levels]
+        name, config = type_of(next((each for each in reversed(entries) if each is not None), None))
+        if route.forwards and name == _OWN_MATCHER:
+            said = f"a matcher stands around `{check.name}` here"
+            rule, detail = object_to(gate.of_matcher(inner(config, "xds_matcher")), routing, said)
+            yield Finding(rule, route.where, detail)
 
 
 def _is_asked(manager: Manager, levels: Iterable[Message]) -> bool:

@@ -42,6 +42,7 @@ class HttpFilter(NamedTuple):
     conditional: bool
     awaited: bool
     line: int
+    matcher: Message = _NONE
 
     @property
     def kind(self) -> str:
@@ -73,12 +74,20 @@ class Manager:
         return tuple(each for each in found if "grpc_service" in each.config) or found
 
 
+class Refused(NamedTuple):
+    """A resource whose newest version Envoy refused: its name, and what Envoy said."""
+
+    name: str
+    said: str
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """A whole Envoy.
 
     `addresses` counts the endpoints of each cluster, where they are known; `admin` is the address of the admin
-    interface. `is_sidecar` ones take what comes in for one application, and send out what it asks of others.
+    interface. `is_sidecar` ones take what comes in for one application, and send out what it asks of others. What was
+    `refused` is not in force.
     """
 
     source: str
@@ -88,6 +97,7 @@ class Setup:
     admin: Message = field(default_factory=dict)
     plane: Plane = Plane.FILE
     is_sidecar: bool = False
+    refused: tuple[Refused, ...] = ()
 
     def at(self, manager: Manager, *parts: str, line: int = 0) -> Where:
         """Name a place in a connection manager."""
@@ -177,23 +187,25 @@ def setup_of_dump(source: str, dump: object) -> Setup:
         {str(each.get("name")): each for each in found},
         dict(_endpoints(sections)),
         inner(sections.get("BootstrapConfigDump"), "bootstrap"),
+        tuple(_refused(sections)),
     )
     listeners = list(_section(sections, "ListenersConfigDump", "listener"))
     return _setup(source, listeners, {str(each.get("name")): each for each in clusters}, dynamic)
 
 
 class _Dynamic(NamedTuple):
-    """What there is beside listeners and clusters: routes and filters by their name, endpoints counted, bootstrap."""
+    """What there is beside listeners and clusters: routes and filters by their name, endpoints counted, and so on."""
 
     tables: Mapping[str, Message] = {}
     filters: Mapping[str, Message] = {}
     addresses: Mapping[str, int] = {}
     bootstrap: Message = _NONE
+    refused: tuple[Refused, ...] = ()
 
 
 def _setup(source: str, listeners: Sequence[Message], clusters: Mapping[str, Message], dynamic: _Dynamic) -> Setup:
     managers = tuple(manager for listener in listeners for manager in _managers(listener, dynamic))
-    if not managers:
+    if not managers and not dynamic.refused:
         raise NotEnvoyError(f"`{source}` has no HTTP connection manager: there is nothing that could be checked")
     node = inner(dynamic.bootstrap, "node")
     return Setup(
@@ -204,6 +216,7 @@ def _setup(source: str, listeners: Sequence[Message], clusters: Mapping[str, Mes
         inner(dynamic.bootstrap, "admin", "address"),
         _plane(node, [*listeners, *clusters.values()]),
         _is_sidecar(node, listeners),
+        dynamic.refused,
     )
 
 
@@ -235,6 +248,18 @@ def _section(sections: Mapping[str, Message], section: str, key: str) -> Iterato
             found = inner(entry, key) or inner(entry, "active_state", key)
             if found:
                 yield found
+
+
+def _refused(sections: Mapping[str, Message]) -> Iterator[Refused]:
+    """Give what Envoy says that it refused; Envoy 1.40 says so of listeners alone."""
+    entries = [(key, each) for section in sections.values() for key, group in section.items() for each in maps(group)]
+    for key, entry in entries:
+        error = inner(entry, "error_state")
+        if error:
+            named = [entry, inner(error, "failed_configuration"), *maps(list(entry.values()))]
+            name = next((each["name"] for each in named if "name" in each), "?")
+            kind = key.removeprefix("dynamic_").removeprefix("active_").removesuffix("s").replace("_", " ")
+            yield Refused(f"{kind} {name}", str(error.get("details") or ""))
 
 
 def _endpoints(sections: Mapping[str, Message]) -> Iterator[tuple[str, int]]:
@@ -316,11 +341,19 @@ def _filter(entry: Message, dynamic: _Dynamic) -> HttpFilter:
     if discovery:
         name, config = type_of(dynamic.filters.get(str(entry.get("name")), _NONE).get("typed_config"))
     conditional = name == _MATCHED
+    matcher = inner(config, "xds_matcher") or inner(config, "matcher") if conditional else _NONE
     if conditional:
         name, config = type_of(inner(config, "extension_config").get("typed_config"))
     awaited = not name and any(each.endswith(EXT_AUTHZ) for each in texts(discovery.get("type_urls")))
     return HttpFilter(
-        str(entry.get("name", "")), name, config, entry.get("disabled") is True, conditional, awaited, line_of(entry)
+        str(entry.get("name", "")),
+        name,
+        config,
+        entry.get("disabled") is True,
+        conditional,
+        awaited,
+        line_of(entry),
+        matcher,
     )
 
 

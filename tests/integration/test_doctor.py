@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import http.client
 import json
+import re
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -201,6 +205,74 @@ def test_what_envoy_took_is_told_as_it_was_broken(sentence: str, envoy_binary: P
     config = exported()
     break_it(config)
     assert sorted(found(envoy_binary, config, reads)) == expected
+
+
+_GATE: Final = "istio-ext-authz-shop"
+
+
+def _authority(*, ignore_case: bool = True, **text: str) -> Config:
+    return {"header": {"name": ":authority", "string_match": {**text, "ignore_case": ignore_case}}}
+
+
+def _gate(config: Config, *permissions: Config) -> None:
+    """Have the check made as istiod does for an AuthorizationPolicy, and routes take a host with any port."""
+    manager = _manager(config)
+    policies = {_GATE: {"permissions": permissions, "principals": [{"any": True}]}}
+    rbac = _filter("rbac", "RBAC", shadow_rules={"policies": policies}, shadow_rules_stat_prefix="istio_ext_authz_")
+    manager["http_filters"][0]["typed_config"]["filter_enabled_metadata"] = {
+        "filter": "envoy.filters.http.rbac",
+        "path": [{"key": "istio_ext_authz_shadow_effective_policy_id"}],
+        "value": {"string_match": {"prefix": _GATE}},
+    }
+    manager["http_filters"][0]["typed_config"]["status_on_error"] = {"code": 500}
+    manager["http_filters"].insert(0, rbac)
+    manager["route_config"]["ignore_port_in_host_matching"] = True
+    manager["route_config"]["virtual_hosts"][0]["domains"] = ["a.example"]
+
+
+def _is_unasked(envoy: EnvoyProcess, host: str) -> bool:
+    """Tell whether a request goes on to the upstream: 503, as it is not there. A check fails with 500."""
+    connection = http.client.HTTPConnection(envoy.address.host, envoy.address.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", "/", headers={"Host": host})
+        return connection.getresponse().status == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+_EXACT: Final = _authority(exact="a.example")
+_PREFIX: Final = _authority(prefix="a.example:")
+SPELLINGS: Final[dict[str, tuple[tuple[Config, ...], Config, list[str]]]] = {
+    "a host alone": ((_EXACT,), {}, ["a.example:1", "a.example:"]),
+    "a host alone, and ports are cut": ((_EXACT,), {"strip_any_host_port": True}, ["a.example:"]),
+    "a host alone, and the listener's port is cut": (
+        (_EXACT,),
+        {"strip_matching_host_port": True},
+        ["a.example:1", "a.example:"],
+    ),
+    "hosts by their end": ((_authority(suffix=".example"),), {}, ["a.example:1", "a.example:"]),
+    "a host with any port": ((_EXACT, _PREFIX), {}, []),
+    "a host in its own case": ((_authority(ignore_case=False, prefix="a.example"),), {}, ["A.EXAMPLE"]),
+    "hosts by their beginning": ((_authority(prefix="a."),), {}, []),
+    "all hosts but those of some end": (
+        ({"not_rule": _authority(suffix=".internal")},),
+        {},
+        ["a.example:.internal"],
+    ),
+}
+ASKED_FOR: Final = ("a.example", "a.example:1", "a.example:", "A.EXAMPLE", "a.example.", "a.example:.internal")
+
+
+@pytest.mark.parametrize("sentence", SPELLINGS)
+def test_a_host_that_the_doctor_names_is_one_that_passes_unasked(sentence: str, envoy_binary: Path) -> None:
+    permissions, fields, expected = SPELLINGS[sentence]
+    config = exported()
+    _manager(config).update(fields)
+    _gate(config, *permissions)
+    with EnvoyProcess(envoy_binary, config) as envoy:
+        dump = orjson.loads(envoy.admin("/config_dump?include_eds"))
+        passed = [host for host in ASKED_FOR if _is_unasked(envoy, host)]
+    told = " ".join(each.detail for each in diagnose(setup_of_dump("dump", dump)) if each.rule.code == "DR009")
+    named = re.findall(r"`Host: ([^`]+)`", told)
+    assert (named, set(named) - set(passed), bool(passed)) == (expected, set(), bool(expected))
 
 
 def _manager(config: Config) -> dict[str, Any]:

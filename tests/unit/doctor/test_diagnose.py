@@ -106,6 +106,32 @@ def _first(**route: object) -> Any:  # noqa: ANN401 - a value of a case
     return lambda routes: [route, *routes]
 
 
+_WRITTEN: Final = {"metadata_namespace": "gate", "key": "asked", "value": "shop.example"}
+_SKIP: Final = {"@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"}
+_SKIPS_BY_HEADER: Final = {
+    "matcher_tree": {
+        "input": {"typed_config": {"@type": "x/y.HttpRequestHeaderMatchInput", "header_name": "x-skip"}},
+        "exact_match_map": {"map": {"1": {"action": {"name": "skip", "typed_config": _SKIP}}}},
+    }
+}
+
+
+def _gated(*, invert: bool = False, **rule: object) -> Any:  # noqa: ANN401 - a value of a case
+    """Put a header_to_metadata in front, and have ext_authz wait for what it writes."""
+    value = {"string_match": {"exact": "shop.example"}}
+    gate = {"filter": "gate", "path": [{"key": "asked"}], "value": value, "invert": invert}
+    rules = [
+        {key: value for key, value in ({"header": "x-check", "on_header_present": _WRITTEN} | rule).items() if value}
+    ]
+
+    def change(filters: Any) -> Any:  # noqa: ANN401 - a value of a case
+        check, *others = filters
+        writer = _filter("header_to_metadata", "Config", request_rules=rules)
+        return [writer, {**check, "typed_config": {**check["typed_config"], "filter_enabled_metadata": gate}}, *others]
+
+    return change
+
+
 _METADATA: Final = ("grpc_service", "initial_metadata")
 _LOG: Final = ("access_log", 0, "typed_config", "log_format", "json_format", "decision")
 _THRESHOLD: Final = ("circuit_breakers", "thresholds", 0)
@@ -171,6 +197,42 @@ BROKEN: Final = {
             "xds_matcher": {},
         },
         "DR004",
+    ),
+    "requests with a header of the client's are checked": Broken("manager", ("http_filters",), _gated(), "DR009"),
+    "requests that lack a header are checked": Broken(
+        "manager", ("http_filters",), _gated(on_header_present=None, on_header_missing=_WRITTEN), "DR009"
+    ),
+    "requests for a host as it is written are checked": Broken(
+        "manager",
+        ("http_filters",),
+        _gated(header=":authority", on_header_present={"metadata_namespace": "gate", "key": "asked"}),
+        "DR009",
+    ),
+    "requests for any host are checked": Broken("manager", ("http_filters",), _gated(header="host"), "DR004"),
+    "requests for all hosts but one are checked": Broken(
+        "manager",
+        ("http_filters",),
+        _gated(invert=True, header="host", on_header_present={"metadata_namespace": "gate", "key": "asked"}),
+        "DR004",
+    ),
+    "requests with a part of a cookie are checked": Broken(
+        "manager", ("http_filters",), _gated(header=None, cookie="session"), "DR009"
+    ),
+    "requests with some metadata of another key are checked": Broken(
+        "manager",
+        ("http_filters",),
+        _gated(on_header_present={**_WRITTEN, "key": "other"}),
+        "DR004",
+    ),
+    "a matcher around ext_authz that reads what clients choose": Broken(
+        "entry",
+        ("typed_config",),
+        lambda config: {
+            "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+            "extension_config": {"name": EXT_AUTHZ, "typed_config": config},
+            "xds_matcher": _SKIPS_BY_HEADER,
+        },
+        "DR009",
     ),
     "WebSockets with filters of their own": Broken(
         "manager", ("upgrade_configs", 0, "filters"), [_filter("router", "Router")], "DR005"
@@ -496,6 +558,23 @@ def test_a_route_may_put_the_check_on_again() -> None:
     assert diagnose(setup(config)) == ()
 
 
+def test_a_matcher_that_a_route_puts_around_the_check_is_judged_there() -> None:
+    config = changed(BROKEN["a matcher around ext_authz"])
+    own = {
+        "@type": "x/envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute",
+        "xds_matcher": _SKIPS_BY_HEADER,
+    }
+    parts_ = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    parts_["route_config"]["virtual_hosts"][0]["typed_per_filter_config"] = {EXT_AUTHZ: own}
+    found = [(each.rule.code, each.where.part, each.detail) for each in diagnose(setup(config))]
+    assert found[0] == (
+        "DR009",
+        "listener ingress > virtual host all > route prefix /",
+        f"a matcher stands around `{EXT_AUTHZ}` here; unasked: requests with any `x-skip` or none",
+    )
+    assert [code for code, *_ in found[1:]] == ["DR004"]
+
+
 def test_a_listener_that_only_redirects_is_worth_a_note() -> None:
     config = changed(BROKEN["no ext_authz"])
     parts_ = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
@@ -622,6 +701,37 @@ def test_an_address_of_a_name_that_leads_to_one_instance_is_told_by_the_dump() -
     several = codes(diagnose(setup_of_dump("dump", dumped)))
     dumped["configs"][5]["dynamic_endpoint_configs"][0]["endpoint_config"]["endpoints"][0]["lb_endpoints"].pop()
     assert (several, codes(diagnose(setup_of_dump("dump", dumped)))) == ([], ["DR046"])
+
+
+REFUSED: Final = {
+    "name": "ingress",
+    "error_state": {"failed_configuration": {"name": "ingress"}, "details": "missing ): (\x1b[2J"},
+}
+
+
+def test_what_envoy_refused_is_told_beside_what_runs() -> None:
+    dumped = dump(changed(BROKEN["fail open"]))
+    entries = dumped["configs"][2]["dynamic_listeners"]
+    # As Envoy has it: at the listener, and once more without its name.
+    entries[0] |= REFUSED
+    entries.append({"error_state": REFUSED["error_state"]})
+    found = [(each.rule.code, each.where, each.detail) for each in diagnose(setup_of_dump("dump", dumped))]
+    assert [code for code, *_ in found] == ["DR010", "DR110"]
+    assert found[1][1:] == (("dump", 0, "listener ingress"), "missing ): (\\x1b[2J")
+
+
+def test_an_envoy_that_refused_all_is_one_where_nothing_runs() -> None:
+    dumped = {"configs": [{"@type": _ADMIN + "ListenersConfigDump", "dynamic_listeners": [REFUSED]}]}
+    assert codes(diagnose(setup_of_dump("dump", dumped))) == ["DR110"]
+
+
+@pytest.mark.parametrize("details", [None, 7, ""])
+def test_a_refusal_without_a_reason_is_one(details: object) -> None:
+    dumped = dump(exported())
+    dumped["configs"][1]["dynamic_active_clusters"][0]["error_state"] = {"details": details, "version_info": "2"}
+    (finding,) = diagnose(setup_of_dump("dump", dumped))
+    said = "7" if details else "Envoy did not say why"
+    assert (finding.rule.code, finding.where.part, finding.detail) == ("DR110", "cluster authz", said)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

@@ -212,8 +212,73 @@ def test_ways_to_take_the_upstreams_headers_off(sentence: str) -> None:
     assert found(f"{without}---\nkind: Patch\nspec: {STRIPS[sentence]}\n") == []
 
 
-def test_rules_for_some_hosts_say_what_is_protected() -> None:
-    assert found(ISTIO.replace("  - {}\n", "  - to: [{operation: {hosts: [api.shop.example]}}]\n")) == []
+RULES: Final = {
+    "a host, also with any port": ("to: [{operation: {hosts: [a.example, 'a.example:*']}}]", ""),
+    "hosts by how they begin": ("to: [{operation: {hosts: [a.*]}}]", ""),
+    "any host": ("to: [{operation: {hosts: ['*']}}]", ""),
+    "a host without a port": (
+        "to: [{operation: {hosts: [a.example]}}]",
+        "DR009 `Host: a.example:1`, `Host: a.example:`",
+    ),
+    "one of two hosts without a port": (
+        "to: [{operation: {hosts: [a.example, 'a.example:*', B.example]}}]",
+        "DR009 `Host: B.example:1`, `Host: B.example:`",
+    ),
+    "a host with one port": (
+        "to: [{operation: {hosts: ['a.example:443']}}]",
+        "DR009 `Host: a.example`, `Host: a.example:1`, `Host: a.example:`",
+    ),
+    "hosts by how they end": (
+        "to: [{operation: {hosts: ['*.example']}}]",
+        "DR009 `Host: x.example:1`, `Host: x.example:`",
+    ),
+    "hosts that are left out by how they end": (
+        "to: [{operation: {notHosts: ['*.internal']}}]",
+        "DR009 `Host: x.example:.internal`",
+    ),
+    "a host that is left out": ("to: [{operation: {notHosts: [a.example]}}]", "DR004"),
+    "some paths of a host without a port": (
+        "to: [{operation: {hosts: [a.example], paths: [/api/*]}}]",
+        "DR009 `Host: a.example:1`, `Host: a.example:`",
+    ),
+    "a host, and with a port for some callers": (
+        """to: [{operation: {hosts: [a.example]}}]
+  - {to: [{operation: {hosts: ['a.example:*']}}], from: [{source: {namespaces: [a]}}]}""",
+        "DR009 `Host: a.example:1`, `Host: a.example:`",
+    ),
+    "a host, and with a port for some paths": (
+        "to: [{operation: {hosts: [a.example]}}, {operation: {hosts: ['a.example:*'], paths: [/api]}}]",
+        "DR009 `Host: a.example:1`, `Host: a.example:`",
+    ),
+    "some paths": ("to: [{operation: {paths: [/api]}}]", "DR004"),
+    "some paths of some hosts": ("to: [{operation: {hosts: [a.*], paths: [/api]}}]", "DR004"),
+    "some callers": ("from: [{source: {namespaces: [a]}}]", "DR004"),
+    "some addresses": ("when: [{key: remote.ip, values: [10.0.0.1]}]", "DR004"),
+    "requests with a header": (
+        "when: [{key: 'request.headers[X-Check]', values: ['*']}]",
+        "DR009 requests with any `x-check` or none",
+    ),
+    "requests without a value of a header": (
+        "when: [{key: 'request.headers[x-skip]', notValues: [yes please]}]",
+        "DR009 requests with any `x-skip` or none",
+    ),
+    "the host by a header, which Istio compares with its case": (
+        "when: [{key: 'request.headers[host]', values: [a.example, 'a.example:*']}]",
+        "DR009 `Host: A.EXAMPLE`",
+    ),
+    "a path by a header, which has the query": (
+        "when: [{key: 'request.headers[:path]', values: [/a]}]",
+        "DR009 `/a?x`",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", RULES)
+def test_rules_of_istio_for_some_requests(sentence: str) -> None:
+    rule, expected = RULES[sentence]
+    said = found(ISTIO.replace("  - {}\n", f"  - {rule}\n"))
+    told = [f"{each.rule.code} {each.detail.partition('unasked: ')[2]}".strip() for each in said]
+    assert told == [expected] if expected else told == []
 
 
 def test_istio_checks_before_it_verifies_tokens() -> None:
