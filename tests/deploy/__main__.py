@@ -33,10 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := set(asked.parts) - set(_PARTS):
         parser.error(f"there is no part `{min(unknown)}`; write some of {', '.join(_PARTS)}")
     if asked.record:
-        if not (results := _earlier()):
-            parser.error("nothing was verified yet")
-        _DOCUMENT.write_text(between(_DOCUMENT.read_text(), BEGIN, END, tables(results)))
-        return 0
+        return _record()
     try:
         site = Site(Cluster(asked.kubeconfig), Images(asked.image, asked.envoy_image), _say)
         results = _verify(asked, site)
@@ -47,6 +44,17 @@ def main(arguments: Sequence[str]) -> int:
         _say(f"verify-deploy ended: {error}")
         return 1
     return _judge(results, asked.parts or _PARTS)
+
+
+def _record() -> int:
+    """Write the document from a verification of all parts, in which everything is as it must be."""
+    results = _earlier()
+    lines = [f"{part}: not verified" for part in _PARTS if part not in results] or wrong(results)
+    for line in lines:
+        _say(f"not recorded: {line}")
+    if not lines:
+        _DOCUMENT.write_text(between(_DOCUMENT.read_text(), BEGIN, END, tables(results)))
+    return 1 if lines else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(asked: argparse.Namespace, site: Site) -> dict[str, Any]:
-    results = _earlier()
-    results["facts"] = {"kubernetes": site.cluster.version, "note": asked.note}
+    facts = {"kubernetes": site.cluster.version, "image": asked.image, "note": asked.note}
+    # What was found elsewhere does not stand beside this.
+    results = earlier if (earlier := _earlier()).get("facts") == facts else {"facts": facts}
     _RESULTS.parent.mkdir(exist_ok=True)
     site.prepare()
     try:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.deploy.cluster import ClusterError, Kind, until
-from tests.deploy.probes import LATER
-from tests.deploy.release import Release, policy_text
+from tests.deploy.release import VERSIONS, Release
 from tests.deploy.site import HAND_NAMESPACE, NAMESPACE, PYTHON, RELEASE, Site
 
 _HAND: Final = Path(__file__).parent / "inside" / "hand.py"
@@ -43,8 +42,7 @@ class Disturber:
         """Kill the processes of a pod."""
         pod = self._release.pods()[0]
         self._touch("kill", pod)
-        restarts = _restarts(pod)
-        until(lambda: any(_restarts(each) > restarts for each in self._release.pods()), "a restarted container")
+        until(lambda: self._restarts(_name(pod)) > _restarts(pod), f"a restarted container in {_name(pod)}")
 
     def freeze(self) -> None:
         """Freeze the processes of a pod for four seconds."""
@@ -53,8 +51,8 @@ class Disturber:
     def reload(self) -> None:
         """Change the policy, and wait until it decides; then take the change back."""
         before = [_name(pod) for pod in self._release.pods()]
-        for text in (policy_text(later=LATER), policy_text()):
-            with self._release.watched():
+        for text, status in VERSIONS:
+            with self._release.watched(status):
                 self._release.change({"policy": {"files": {"policy.yaml": text}}})
         if [_name(pod) for pod in self._release.pods()] != before:
             raise ClusterError("a changed policy rolled the pods")
@@ -64,6 +62,9 @@ class Disturber:
         for pod in self._release.pods():
             until(partial(self._evicted, _name(pod)), f"the eviction of {_name(pod)}", _EVICTION_SECONDS)
         self._release.settle()
+
+    def _restarts(self, name: str) -> int:
+        return sum(_restarts(pod) for pod in self._release.pods() if _name(pod) == name)
 
     def _evicted(self, name: str) -> bool:
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}

@@ -7,21 +7,20 @@ import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from tests.deploy.cluster import AbsentError, ClusterError, until
 from tests.deploy.data_planes import DataPlane
 from tests.deploy.disturbances import DISTURBANCES, disturbed
-from tests.deploy.probes import LATER, PROBES, UNASKED, Probe
-from tests.deploy.release import REPLICAS, Release, policy_text
+from tests.deploy.probes import PROBES, UNASKED, Probe
+from tests.deploy.release import REPLICAS, VERSIONS, Release
 from tests.deploy.site import HEADLESS, NAMESPACE, RELEASE, SERVICE, Answer, Site
 
 _ATTACH_SECONDS: Final = 120
 _FIRST_DECISION_SECONDS: Final = 60
 _TRACE_SECONDS: Final = 30
-_CLOSE_SECONDS: Final = 20
+_ROUNDS: Final = 10
 _END_SECONDS: Final = 40
 _SPAN: Final = "envoy.service.auth.v3.Authorization/Check"
 _ATTRIBUTE: Final = "cors_authz.decision.id"
@@ -51,7 +50,7 @@ class Jaeger(NamedTuple):
 def lifecycle(site: Site, release: Release, plane: DataPlane) -> Found:
     """Install, test, change, roll back and uninstall it."""
     release.uninstall()
-    _refusals(site, plane)
+    release.gone()
     before = release.remains()
     first = _first_decision(site, release, plane)
     installed = _templates(release)
@@ -85,8 +84,8 @@ def reload(release: Release) -> Found:
     release.change({})
     release.settle()
     taken: list[float] = []
-    for text in (policy_text(later=LATER), policy_text()) * 3:
-        with release.watched() as seconds:
+    for text, status in VERSIONS * 3:
+        with release.watched(status) as seconds:
             release.change({"policy": {"files": {"policy.yaml": text}}})
         taken += seconds
     return {"seconds from files to decision": [round(each, 2) for each in taken]}
@@ -144,6 +143,7 @@ def modes(site: Site, release: Release) -> Found:
     said_by = {}
     for name, values in _MODES.items():
         release.change(values)
+        release.settle(values["mode"])
         said_by[name] = _all_answers(site, found[name])
     release.test()
     release.uninstall()
@@ -188,16 +188,9 @@ def attached(site: Site, release: Release, plane: DataPlane) -> Iterator[None]:
 
 
 def _refusals(site: Site, plane: DataPlane) -> list[str]:
-    """Give the answers of a data plane that reaches no service, once each of them is a refusal."""
-    found: list[Answer] = []
-
-    def closed() -> bool:
-        found[:] = site.ask(plane.url, PROBES)
-        return all(answer.status >= HTTPStatus.BAD_REQUEST and answer.reader is None for answer in found)
-
-    with suppress(ClusterError):
-        until(closed, "refusals alone", _CLOSE_SECONDS)
-    return sorted({said(answer) for answer in found})
+    """Give every answer of a data plane that reaches no service, from the first moment on: not one may pass."""
+    rounds = [site.ask(plane.url, PROBES) for _ in range(_ROUNDS)]
+    return sorted({said(answer) for found in rounds for answer in found})
 
 
 def _left_behind(release: Release, before: AbstractSet[str]) -> list[str]:

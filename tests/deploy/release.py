@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -15,15 +16,18 @@ import yaml
 from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest
 from helm.generated import CHART
 from tests.deploy.cluster import ClusterError, Kind, until
-from tests.deploy.probes import ALLOWED, HOST, NEW_ORIGIN
+from tests.deploy.probes import ALLOWED, HOST, LATER, NEW_ORIGIN
 from tests.deploy.site import NAMESPACE, PYTHON, RELEASE, Site
 
 PODS: Final = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=authorization"
 REPLICAS: Final = 2
-_POLICY: Final = Path(__file__).with_name("policy.yaml")
+_TEXT: Final = Path(__file__).with_name("policy.yaml").read_text()
+VERSIONS: Final = ((_TEXT.replace(f'"{ALLOWED}"', f'"{ALLOWED}", "{LATER}"'), 204), (_TEXT, 403))
+"""The policy with a further origin, and as it was; and how a preflight of that origin is answered."""
 _INSIDE: Final = Path(__file__).parent / "inside"
 _POLICY_LINK: Final = "/etc/cors-authz/policy/..data"
 _NO_KINDS: Final = ("events",)
+_OWNERS: Final = {"deployment": "ReplicaSet", "daemonset": "DaemonSet"}
 
 
 class Release:
@@ -36,7 +40,7 @@ class Release:
         self._values = merged(
             {
                 "image": {"repository": repository, "tag": tag},
-                "policy": {"files": {"policy.yaml": policy_text()}},
+                "policy": {"files": {"policy.yaml": _TEXT}},
                 "jwks": {"existingConfigMap": "verify-keys"},
             },
             values,
@@ -74,9 +78,13 @@ class Release:
         kept = self._cluster.kubectl("get", "secret", f"--namespace={NAMESPACE}", "--output=name").split()
         return {*found, *kept}
 
-    def settle(self) -> None:
-        """Wait until all pods are ready and none is on its way out."""
-        until(self._settled, f"{REPLICAS} pods of the release ready, and no other")
+    def settle(self, mode: str = "deployment") -> None:
+        """Wait until all pods of the mode are ready, and no other is left."""
+        until(partial(self._settled, _OWNERS[mode]), "all pods of the release ready, and no other")
+
+    def gone(self) -> None:
+        """Wait until no pod is left."""
+        until(lambda: not self.pods(), "no pod of the release")
 
     def pods(self) -> list[Kind]:
         """Give its pods, by their names."""
@@ -86,17 +94,18 @@ class Release:
     def scale(self, replicas: int) -> None:
         """Have so many pods, and wait until it is so."""
         self._cluster.kubectl("scale", f"--namespace={NAMESPACE}", f"deployment/{RELEASE}", f"--replicas={replicas}")
-        until(lambda: len(self.pods()) == replicas, f"{replicas} pods")
-        if replicas:
-            self.settle()
+        self.settle() if replicas else self.gone()
 
     @contextmanager
-    def watched(self) -> Iterator[list[float]]:
-        """Change the policy in the block; the list then has the seconds from the kubelet's files to the decision."""
+    def watched(self, status: int) -> Iterator[list[float]]:
+        """Change the policy in the block, so that a preflight of a further origin is answered by this status.
+
+        The list then has the seconds from the kubelet's files to that answer.
+        """
         request = _preflight().SerializeToString().hex()
         words = ("exec", f"--namespace={NAMESPACE}", self.pods()[0]["metadata"]["name"], "--")
         script = (_INSIDE / "watch.py").read_text()
-        process = self._cluster.start(*words, PYTHON, "-c", script, request, _POLICY_LINK)
+        process = self._cluster.start(*words, PYTHON, "-c", script, request, _POLICY_LINK, str(status))
         assert process.stdout is not None
         if not process.stdout.readline():
             raise ClusterError(f"the watcher ended: {process.communicate()[1]}")
@@ -108,9 +117,10 @@ class Release:
             raise
         taken.append(_seconds_of(process))
 
-    def _settled(self) -> bool:
+    def _settled(self, owner: str) -> bool:
         pods = self.pods()
-        return len(pods) == REPLICAS and all(_ready(pod) for pod in pods)
+        whole = len(pods) == REPLICAS or owner == _OWNERS["daemonset"]
+        return bool(pods) and whole and all(_ready(pod) and _owner(pod) == owner for pod in pods)
 
     @contextmanager
     def _written(self) -> Iterator[Path]:
@@ -118,12 +128,6 @@ class Release:
             file = Path(folder) / "values.yaml"
             file.write_text(yaml.safe_dump(self._values))
             yield file
-
-
-def policy_text(*, later: str | None = None) -> str:
-    """Give the policy, with a further origin in it."""
-    text = _POLICY.read_text()
-    return text if later is None else text.replace(f'"{ALLOWED}"', f'"{ALLOWED}", "{later}"')
 
 
 def merged(*values: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,6 +148,11 @@ def values_of(file: Path | None) -> dict[str, Any]:
 
 def _placed(file: Path) -> tuple[str, ...]:
     return (RELEASE, str(CHART), f"--namespace={NAMESPACE}", f"--values={file}")
+
+
+def _owner(pod: Kind) -> str:
+    kind: str = pod["metadata"]["ownerReferences"][0]["kind"]
+    return kind
 
 
 def _ready(pod: Kind) -> bool:

@@ -16,6 +16,10 @@ _PLANES: Final = ("envoy", "istio", "envoy-gateway")
 _MOST_SECONDS_TO_DECISION: Final = 10
 _MOST_SECONDS_FROM_FILES: Final = 1
 _LEAST_REQUESTS: Final = 500
+# Envoy Gateway answers 500 for a route whose service has no endpoints, and Envoy then 403 to WebSockets.
+_REFUSALS: Final = {"403 -", "500 -", "503 -"}
+_MOST_EXCUSED: Final = 0.1
+_RIGHT, _UNANSWERED = f"200 {ALLOWED}", "503 None"
 _SPANS: Final = ["envoy.service.auth.v3.Authorization/Check"]
 
 Results = Mapping[str, Any]
@@ -46,7 +50,7 @@ def tables(results: Results) -> str:
 
 
 def wrong(results: Results) -> list[str]:
-    """Name what is not as it must be; a data plane that says why is not held to lose no request."""
+    """Name what is not as it must be; a data plane that says why may leave a tenth of the requests unanswered."""
     lines = [f"{part}: {found['failed']}" for part, found in results.items() if "failed" in found]
     lines += [f"{row.what}: {row.found}, must be {row.must}" for row in _rows(results) if not row.holds]
     for name, plane in _planes(results).items():
@@ -151,7 +155,7 @@ def _count(answers: Mapping[str, int]) -> str:
 
 
 def _lost(answers: Mapping[str, int]) -> int:
-    return sum(answers.values()) - answers.get(f"200 {ALLOWED}", 0)
+    return sum(answers.values()) - answers.get(_RIGHT, 0)
 
 
 def _expected(probe: Probe) -> str:
@@ -165,14 +169,16 @@ def _wrong_answers(answers: Mapping[str, str]) -> Iterator[str]:
 
 
 def _all_refused(answers: Sequence[str]) -> bool:
-    return bool(answers) and all(answer[0] in "45" and answer.endswith(" -") for answer in answers)
+    return bool(answers) and set(answers) <= _REFUSALS
 
 
 def _wrong_counts(plane: Mapping[str, Any]) -> Iterator[str]:
     if not _all_refused(plane["no pods"]):
         yield f"without pods: {', '.join(plane['no pods'])}, must be refusals"
-    for name, answers in plane["load"].items():
-        if sum(answers.values()) < _LEAST_REQUESTS:
-            yield f"{name}: {sum(answers.values())} requests, must be at least {_LEAST_REQUESTS}"
-        if _lost(answers) and not plane["note"]:
+    for name in DISTURBANCES:
+        answers = plane["load"].get(name, {})
+        count, excused = sum(answers.values()), _MOST_EXCUSED if plane["note"] else 0
+        if count < _LEAST_REQUESTS:
+            yield f"{name}: {count} requests, must be at least {_LEAST_REQUESTS}"
+        elif _lost(answers) > excused * count or not set(answers) <= {_RIGHT, _UNANSWERED}:
             yield f"{name}: {_count(answers)} requests failed: {dict(answers)}"

@@ -15,7 +15,7 @@ from tests.deploy.report import BEGIN, END, tables, wrong
 from tests.helm.rendering import ROOT
 
 ANSWERS: Final = {probe.what: f"{probe.status} {probe.reader or '-'}" for probe in PROBES}
-PLANE: Final = {
+PLANE: Final[dict[str, Any]] = {
     "answers": ANSWERS,
     "no pods": ["500 -", "503 -"],
     "load": {name: {f"200 {ALLOWED}": 600} for name in DISTURBANCES},
@@ -83,6 +83,13 @@ CASES: Final = {
         _put("envoy", "plain Envoy", "answers", value=ANSWERS | {"no Origin": "200 *"}),
         "plain Envoy: no Origin: 200 *, must be 200 -",
     ),
+    "an answer that is no refusal of ours": Case(
+        _put("envoy", "plain Envoy", "no pods", value=["404 -"]), "plain Envoy: without pods: 404 -, must be refusals"
+    ),
+    "a disturbance that did not happen": Case(
+        _put("envoy", "plain Envoy", "load", value={name: PLANE["load"][name] for name in list(DISTURBANCES)[1:]}),
+        "plain Envoy: rolling restart: 0 requests, must be at least 500",
+    ),
     "a refusal without pods that a page may read": Case(
         _put("envoy", "plain Envoy", "no pods", value=["503 *"]), "plain Envoy: without pods: 503 *, must be refusals"
     ),
@@ -115,11 +122,25 @@ def test_what_is_not_as_it_must_be_has_its_line(case: Case) -> None:
 def test_a_data_plane_that_says_why_may_lose_requests_and_shows_how_many() -> None:
     results = copy.deepcopy(RESULTS)
     results["envoy"]["plain Envoy"] |= {"note": "it has no retries"}
-    results["envoy"]["plain Envoy"]["load"]["pod deleted"] = {f"200 {ALLOWED}": 590, "TimeoutError": 10}
+    results["envoy"]["plain Envoy"]["load"]["pod deleted"] = {f"200 {ALLOWED}": 590, "503 None": 10}
     shown = tables(results | {"facts": {"kubernetes": "v1.36.3", "note": ""}})
     assert wrong(results) == []
     assert "| plain Envoy | 11 of 11 | 500 -, 503 - | 0 of 600 | 10 of 600 |" in shown
     assert "- plain Envoy: it has no retries." in shown
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [{f"200 {ALLOWED}": 599, "200 *": 1}, {f"200 {ALLOWED}": 539, "503 None": 61}, {f"200 {ALLOWED}": 599, "404 -": 1}],
+    ids=["a request that passed unasked", "more than a tenth", "another answer"],
+)
+def test_a_data_plane_that_says_why_is_not_excused_from_everything(answers: dict[str, int]) -> None:
+    results = copy.deepcopy(RESULTS)
+    results["envoy"]["plain Envoy"] |= {"note": "it has no retries"}
+    results["envoy"]["plain Envoy"]["load"]["pod deleted"] = answers
+    assert wrong(results) == [
+        f"plain Envoy: pod deleted: {600 - answers[f'200 {ALLOWED}']} of 600 requests failed: {answers}"
+    ]
 
 
 def test_a_part_that_was_skipped_says_why_and_is_not_wrong() -> None:
