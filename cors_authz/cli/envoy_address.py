@@ -12,7 +12,8 @@ from cors_authz.envoy.bootstrap import Address
 
 _MAX_SOCKET_BYTES: Final = 107
 _MAX_NAME: Final = 253
-_NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.IGNORECASE | re.ASCII)
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
+_NO_HOST: Final = "names no host: no IP address, and no name of letters, digits, `-` and `_`, at most 63 between dots"
 
 
 class ReachedAddress(click.ParamType[Address]):
@@ -31,7 +32,7 @@ class ReachedAddress(click.ParamType[Address]):
 
     def _host_objection(self, address: Address) -> str:
         if not is_ip(address.host) and not is_name(address.host):
-            return "names no host"
+            return _NO_HOST
         return "" if address.port else "has port 0, at which nobody is reached"
 
 
@@ -54,8 +55,21 @@ def is_ip(host: str) -> bool:
 
 
 def is_name(host: str) -> bool:
-    """Whether a host can be a name in the DNS."""
+    """Whether a host can be a name in the DNS.
+
+    Spec: https://datatracker.ietf.org/doc/html/rfc1035#section-2.3.4.
+    """
     return len(host) <= _MAX_NAME and _NAME.fullmatch(host) is not None
+
+
+def clash(one: Address, other: Address) -> bool:
+    """Whether Envoy, which listens at a Unix socket or an IP address, could have only one of two addresses."""
+    if one.path or other.path:
+        return one.path == other.path
+    first, second = ip_address(one.host), ip_address(other.host)
+    meet = first == second or first.is_unspecified or second.is_unspecified
+    # An IPv6 socket of Envoy's takes no IPv4 connections, and port 0 is another each time.
+    return meet and first.version == second.version and one.port == other.port != 0
 
 
 def _socket_objection(address: Address) -> str:

@@ -8,16 +8,36 @@ from typing import Any, Final
 
 import click
 
-from cors_authz.cli.envoy_address import BoundAddress, ReachedAddress, is_ip, is_name
+from cors_authz.cli.envoy_address import BoundAddress, ReachedAddress, clash, is_ip, is_name
 from cors_authz.envoy.bootstrap import Address, Config, Options, ServiceTls, bootstrap
 from cors_authz.envoy.parts import PLACES, Part, part_of
+from cors_authz.policy.finding import shown
 
 _ADMIN: Final = "127.0.0.1:9901"
 _WHOLE: Final = "all"
 _HEAD: Final = "An Envoy that asks cors-authz about every request. What the comments say was measured on Envoy 1.40."
 
+
+class _File(click.ParamType[str]):
+    """A file of Envoy's, which is not looked at here."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - click's signature
+        """Refuse what neither YAML nor JSON can say: Python keeps bytes that are not UTF-8 as lone surrogates."""
+        path = str(value)
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            self.fail(
+                f"`{shown(path)}` has bytes that are not UTF-8, and no configuration of Envoy can say them", param, ctx
+            )
+        return path
+
+
 _bound: Final = BoundAddress()
 _reached: Final = ReachedAddress()
+_pem: Final = _File()
 
 
 @click.group()
@@ -42,10 +62,10 @@ def export() -> None:
     show_default=True,
     help="An endpoint of `cors-authz serve`; once for each worker. A name stands for all of its addresses.",
 )
-@click.option("--authz-ca", metavar="FILE", help="Speak TLS to the service: who signed its certificate (PEM).")
+@click.option("--authz-ca", type=_pem, help="Speak TLS to the service: who signed its certificate (PEM).")
 @click.option("--authz-name", metavar="NAME", help="What the service's certificate names; by default --authz's host.")
-@click.option("--authz-cert", metavar="FILE", help="The certificate chain that Envoy shows to the service (PEM).")
-@click.option("--authz-key", metavar="FILE", help="Its private key (PEM).")
+@click.option("--authz-cert", type=_pem, help="The certificate chain that Envoy shows to the service (PEM).")
+@click.option("--authz-key", type=_pem, help="Its private key (PEM).")
 @click.option(
     "--timeout-ms",
     type=click.IntRange(50, 60_000),
@@ -53,11 +73,16 @@ def export() -> None:
     show_default=True,
     help="How long a check may take, all of its tries; each gets a fifth of it.",
 )
+@click.option(
+    "--shadow",
+    is_flag=True,
+    help="The policy decides in shadow: the upstream's own CORS headers stay on. Without it they are taken off.",
+)
 @click.option("--access-log", type=_reached, help="Where `cors-authz access-log` listens; without it, nothing is sent.")
-@click.option("--access-log-ca", metavar="FILE", help="Speak TLS to it: who signed its certificate (PEM).")
+@click.option("--access-log-ca", type=_pem, help="Speak TLS to it: who signed its certificate (PEM).")
 @click.option("--access-log-name", metavar="NAME", help="What its certificate names; by default --access-log's host.")
-@click.option("--access-log-cert", metavar="FILE", help="The certificate chain that Envoy shows to it (PEM).")
-@click.option("--access-log-key", metavar="FILE", help="Its private key (PEM).")
+@click.option("--access-log-cert", type=_pem, help="The certificate chain that Envoy shows to it (PEM).")
+@click.option("--access-log-key", type=_pem, help="Its private key (PEM).")
 @click.option("--listen", type=_bound, default="0.0.0.0:10000", show_default=True, help="Where clients connect.")
 @click.option(
     "--admin",
@@ -80,12 +105,15 @@ def envoy(form: str, part: str, **given: Any) -> None:  # noqa: ANN401 - click c
     Paths of files are Envoy's: they are not looked at here.
     """
     config = _whole(given) if part == _WHOLE else part_of(Part(part), _endpoints(given), _options(given))
-    click.echo(json.dumps(config, indent=2) if form == "json" else _yaml(config, part), nl=form == "json")
+    text = json.dumps(config, indent=2) + "\n" if form == "json" else _yaml(config, part, shadow=given["shadow"])
+    click.echo(text, nl=False)
 
 
 def _whole(given: dict[str, Any]) -> Config:
     if given["upstream"] is None:
         raise click.UsageError("a whole Envoy needs --upstream; --part prints what needs none")
+    if clash(given["listen"], given["admin"]):
+        raise click.UsageError(f"--listen `{given['listen']}` and --admin `{given['admin']}` are one; choose two")
     return bootstrap(given["listen"], _endpoints(given), given["upstream"], given["admin"], _options(given))
 
 
@@ -105,6 +133,7 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(
         timeout_ms=given["timeout_ms"],
         authz_tls=_tls(given, "authz", given["authz"]),
+        shadow=given["shadow"],
         access_logs=access_log,
         access_logs_tls=_tls(given, "access-log", [access_log] if access_log else []),
     )
@@ -136,9 +165,9 @@ def _certified_name(name: str | None, flag: str, endpoints: Sequence[Address]) -
     return names.pop().removesuffix(".")
 
 
-def _yaml(config: Config, part: str) -> str:
+def _yaml(config: Config, part: str, *, shadow: bool) -> str:
     from cors_authz.envoy.annotate import annotated
-    from cors_authz.envoy.notes import NOTES
+    from cors_authz.envoy.notes import NOTES, SHADOW_NOTES
 
     head = _HEAD if part == _WHOLE else PLACES[Part(part)]
-    return f"# {head}\n{annotated(config, NOTES)}"
+    return f"# {head}\n{annotated(config, SHADOW_NOTES if shadow else NOTES)}"

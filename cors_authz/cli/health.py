@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -40,6 +41,13 @@ def _printable(_ctx: click.Context, _param: click.Parameter, name: str | None) -
     return name
 
 
+def _number(_ctx: click.Context, _param: click.Parameter, seconds: float) -> float:
+    # A range takes what compares to nothing.
+    if isnan(seconds):
+        raise click.BadParameter(f"{seconds} is no time")
+    return seconds
+
+
 class _Asked(ReachedAddress):
     """Where a service listens, as it can be asked."""
 
@@ -73,6 +81,7 @@ class _Asked(ReachedAddress):
     type=click.FloatRange(0, _MAX_TIMEOUT_SECONDS, min_open=True),
     default=1.0,
     show_default=True,
+    callback=_number,
     metavar="SECONDS",
     help="For the connection and the answer together.",
 )
@@ -100,8 +109,8 @@ def health(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     if objection is not None:
-        raise click.ClickException(f"`{probe.address}` {objection}")
-    click.echo(f"`{probe.address}` is serving")
+        raise click.ClickException(objection)
+    click.echo(f"{probe.subject} is serving")
 
 
 def _tls_of(how: Mapping[str, Any]) -> CallerTls | None:

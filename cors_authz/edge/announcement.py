@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from cors_authz.edge.audit.options import OTLP, STDOUT, AuditOptions
 from cors_authz.edge.generation import Generation
@@ -11,8 +12,11 @@ from cors_authz.edge.settings import Settings
 from cors_authz.edge.telemetry.otlp import Signal, is_wanted, place
 from cors_authz.edge.telemetry.variables import unknown
 from cors_authz.edge.tracing.sampling import named_sampler
+from cors_authz.policy.finding import Severity
 
 _log = logging.getLogger(__name__)
+
+_LEVELS: Final = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
 
 def announce_watchers(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -29,7 +33,7 @@ def announce_watchers(settings: Settings, environ: Mapping[str, str]) -> None:
 def announce(policy: Generation, addresses: Iterable[str]) -> None:
     """Tell which version of the policy decides and where, and what it loaded with."""
     for finding in policy.findings:
-        _log.warning("%s", finding)
+        _log.log(_LEVELS[finding.severity], "%s", finding)
     name, revision, environment = policy.report.name, policy.report.revision, policy.report.environment
     _log.info("policy %s, revision %s, decides on %s as %s", name, revision, ", ".join(addresses), environment)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 import grpc
@@ -12,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from cors_authz.edge.settings_error import SettingsError
-from cors_authz.edge.transport.health import SERVICE
+from cors_authz.edge.transport.health import POLICY, SERVICE
 from cors_authz.edge.transport.interface import HEALTH_CHECK_METHOD
 from cors_authz.envoy.bootstrap import Address
 from cors_authz.policy.finding import MAX_SHOWN_CHARACTERS, shown, ticked
@@ -20,6 +22,7 @@ from cors_authz.policy.finding import MAX_SHOWN_CHARACTERS, shown, ticked
 _MAX_ANSWER_BYTES: Final = 1024
 _CAUSE: Final = "last error: "
 _MISFIT: Final = "not an authority's certificate, or not a certificate chain and the key that belongs to it"
+_WHY: Final = ": the newest policy is not in force; the service's log says why"
 _STATUS: Final = {number: name for name, number in HealthCheckResponse.ServingStatus.items()}
 
 
@@ -56,12 +59,17 @@ class Probe:
     timeout_seconds: float = 1.0
     tls: CallerTls | None = None
 
+    @property
+    def subject(self) -> str:
+        """Name what is asked about, and where."""
+        return f"`{shown(self.service)}` at `{self.address}`" if self.service else f"`{self.address}`"
+
 
 def health_objection(probe: Probe) -> str | None:
     """Ask a service whether it is serving.
 
-    Returns: None where it says so; else what it does instead, to be read after its address.
-    Raises: SettingsError for PEM files that cannot be read or are none.
+    Returns: None where it says so; else a line that says what it does instead.
+    Raises: SettingsError for PEM files that cannot be read, are no regular files, or are none.
     Spec: https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
     """
     with _channel(probe) as channel:
@@ -71,7 +79,7 @@ def health_objection(probe: Probe) -> str | None:
             answer = call(message, timeout=probe.timeout_seconds)
         except grpc.RpcError as error:
             return _told(probe, error.code(), error.details() or "")
-    return _objection(answer)
+    return _objection(probe, answer)
 
 
 def _channel(probe: Probe) -> grpc.Channel:
@@ -88,15 +96,22 @@ def _channel(probe: Probe) -> grpc.Channel:
 
 
 def _credentials(tls: CallerTls) -> grpc.ChannelCredentials:
+    files = [path for path in (tls.ca, tls.certificate, tls.key) if path]
     try:
+        _refuse_odd(files)
         ca, chain, key = (path.read_bytes() if path else None for path in (tls.ca, tls.certificate, tls.key))
         _refuse_misfits(tls)
     except ssl.SSLError as error:
-        paths = ticked(str(path) for path in (tls.ca, tls.certificate, tls.key) if path)
-        raise SettingsError(f"{paths}: {_MISFIT} ({error.reason or 'no PEM'})") from error
+        raise SettingsError(f"{ticked(map(str, files))}: {_MISFIT} ({error.reason or 'no PEM'})") from error
     except OSError as error:
         raise SettingsError(f"cannot read `{error.filename}`: {error.strerror}; name a PEM file") from error
     return grpc.ssl_channel_credentials(ca, key, chain)
+
+
+def _refuse_odd(files: Iterable[Path]) -> None:
+    # To open a pipe would wait for whoever writes to it, however long that takes.
+    if odd := [str(path) for path in files if not S_ISREG(path.stat().st_mode)]:
+        raise SettingsError(f"{ticked(odd)}: no regular file; name a PEM file")
 
 
 def _refuse_misfits(tls: CallerTls) -> None:
@@ -109,19 +124,22 @@ def _refuse_misfits(tls: CallerTls) -> None:
 
 def _told(probe: Probe, code: grpc.StatusCode, details: str) -> str:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"gave no answer within {probe.timeout_seconds:g} s"
-    if code is grpc.StatusCode.NOT_FOUND:
-        return f"knows no service `{shown(probe.service)}`"
+        return f"{probe.subject} gave no answer within {probe.timeout_seconds:g} s"
+    if code is grpc.StatusCode.NOT_FOUND and probe.service:
+        return f"`{probe.address}` knows no service `{shown(probe.service)}`"
     if code is grpc.StatusCode.UNAVAILABLE:
         # The cause stands at the end, and the address, however long, before it.
-        return f"cannot be asked: {shown(details.rpartition(_CAUSE)[2][-MAX_SHOWN_CHARACTERS:])}"
-    return f"answers {code.name}: {shown(details)}"
+        return f"{probe.subject} cannot be asked: {shown(details.rpartition(_CAUSE)[2][-MAX_SHOWN_CHARACTERS:])}"
+    return f"{probe.subject} answers {code.name}: {shown(details)}"
 
 
-def _objection(answer: bytes) -> str | None:
+def _objection(probe: Probe, answer: bytes) -> str | None:
     try:
         status = HealthCheckResponse.FromString(answer).status
     except DecodeError:
-        return "answers what is no HealthCheckResponse"
+        return f"{probe.subject} answers what is no HealthCheckResponse"
+    if status == HealthCheckResponse.SERVING:
+        return None
+    why = _WHY if probe.service == POLICY and status == HealthCheckResponse.NOT_SERVING else ""
     # Of an open enum: another server may know more of them.
-    return None if status == HealthCheckResponse.SERVING else f"says {_STATUS.get(status, status)}"
+    return f"{probe.subject} says {_STATUS.get(status, status)}{why}"

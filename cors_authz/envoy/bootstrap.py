@@ -51,6 +51,8 @@ _RETRIED = (
     "resource-exhausted",
 )
 _LAST_PORT = 65535
+# From 8 KiB of metadata on, gRPC refuses calls; a trusted client's own id may be longer. Envoy's has 36 bytes.
+_MAX_ID_BYTES = 128
 _EXT_AUTHZ = "envoy.filters.http.ext_authz"
 _JWT_AUTHN = "envoy.filters.http.jwt_authn"
 
@@ -126,6 +128,7 @@ class Options:
     Attributes:
         timeout_ms: How long a check may take, all of its tries; each gets a fifth of it.
         authz_tls: How TLS is spoken to the service; None speaks in the clear.
+        shadow: Leave the upstream's own grants on, for a policy that decides in shadow and grants nothing itself.
         encode_raw_headers: Send the bytes of headers as they came, instead of text with `!` for what is not UTF-8.
         access_log: The file of the access log; "" is the standard output.
         access_logs: Where `cors-authz access-log` listens; None sends it nothing.
@@ -139,6 +142,7 @@ class Options:
 
     timeout_ms: int = 500
     authz_tls: ServiceTls | None = None
+    shadow: bool = False
     encode_raw_headers: bool = False
     access_log: str = ""
     access_logs: Address | None = None
@@ -223,9 +227,9 @@ def manager_settings(options: Options) -> Config:
     }
 
 
-def host_settings() -> Config:
+def host_settings(options: Options = _PLAIN) -> Config:
     """Describe what the service needs of each virtual host."""
-    return {"response_headers_to_remove": list(CORS_RESPONSE_HEADERS)}
+    return {"response_headers_to_remove": [] if options.shadow else list(CORS_RESPONSE_HEADERS)}
 
 
 def authz_cluster(authz: Sequence[Address], tls: ServiceTls | None) -> Config:
@@ -349,7 +353,7 @@ def _connection_manager(options: Options) -> Config:
         stat_prefix="ingress",
         codec_type="AUTO",
         **manager_settings(options),
-        route_config=_route_config(options.routes),
+        route_config=_route_config(options),
         http_filters=[*options.http_filters_before, authz_filter(options), *options.http_filters_after, _router()],
         **_tracing(options),
     )
@@ -414,13 +418,13 @@ def _tracing(options: Options) -> Config:
     }
 
 
-def _route_config(routes: Sequence[Mapping[str, Any]]) -> Config:
+def _route_config(options: Options) -> Config:
     everything = {"match": {"prefix": "/"}, "route": {"cluster": UPSTREAM_CLUSTER}}
     host = {
         "name": "all",
         "domains": ["*"],
-        **host_settings(),
-        "routes": [*routes, everything],
+        **host_settings(options),
+        "routes": [*options.routes, everything],
     }
     return {"name": "ingress", "virtual_hosts": [host]}
 
@@ -431,7 +435,7 @@ def _grpc_service(timeout_ms: int) -> Config:
         "timeout": f"{timeout_ms / 1000}s",
         "initial_metadata": [
             {"key": "x-envoy-upstream-rq-per-try-timeout-ms", "value": str(timeout_ms // _TRIES)},
-            {"key": "x-request-id", "value": "%REQUEST_HEADER(X-REQUEST-ID)%"},
+            {"key": "x-request-id", "value": f"%REQUEST_HEADER(X-REQUEST-ID):{_MAX_ID_BYTES}%"},
         ],
     }
 

@@ -46,7 +46,8 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         # The virtual host.
         "response_headers_to_remove": (
             "The upstream's own grants. Without this an upstream's `*` is overwritten where the service was asked, and "
-            "reaches the page where it was not. A header_mutation filter would take off the service's headers too."
+            "reaches the page where it was not. A header_mutation filter would take off the service's headers too. "
+            "While the policy decides in shadow, export with `--shadow`: the service grants nothing in their place."
         ),
         # The filter.
         "http_filters": (
@@ -58,7 +59,8 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "initial_metadata": (
             "The time of one try: ext_authz heeds no other per-try timeout, and without it an instance that hangs "
-            "fails every request it is asked about. The request id: by it the service knows a check that is repeated."
+            "fails every request it is asked about. The request id: by it a check that is repeated can be told; "
+            "uncut, one of more than 8 KiB, of a client whose ids are trusted, is refused in each try."
         ),
         "metadata_context_namespaces": "Without it, `keys: {envoyMetadata: ...}` of a policy finds no claims.",
         "route_metadata_context_namespaces": "Without it, `tenants: {routeMetadata: ...}` of a policy finds no tenant.",
@@ -108,3 +110,15 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "retry_host_predicate": "Without it, a retry may go to the instance that just failed.",
     }
 )
+
+SHADOW_NOTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **NOTES,
+        "response_headers_to_remove": (
+            "Empty for a policy in shadow (`--shadow`): the service touches nothing there, and without the upstream's "
+            "own grants the pages that work today would break. Once the policy is in force, export without `--shadow`: "
+            "then they are taken off."
+        ),
+    }
+)
+"""The notes for an Envoy whose policy decides in shadow."""

@@ -46,8 +46,8 @@ def part_of(part: Part, authz: Sequence[Address], options: Options) -> Config:
     Args:
         part: Which.
         authz: The instances of the service, as `bootstrap` takes them.
-        options: What deployments vary; the parts look at `timeout_ms`, `access_log`, and how the service and the
-            listener of the access log are reached.
+        options: What deployments vary; the parts look at `timeout_ms`, `shadow`, `access_log`, and how the service and
+            the listener of the access log are reached.
 
     Returns: a new value for `json.dumps`.
     """
@@ -57,6 +57,6 @@ def part_of(part: Part, authz: Sequence[Address], options: Options) -> Config:
         case Part.MANAGER:
             return manager_settings(options)
         case Part.VIRTUAL_HOST:
-            return host_settings()
+            return host_settings(options)
         case Part.CLUSTER:
             return {"clusters": [authz_cluster(authz, options.authz_tls), *telemetry_clusters(options)]}

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,18 +17,20 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from cors_authz._gen.wire.external_auth_pb2 import CheckResponse, Status
 from cors_authz.cli.main import cli
 from cors_authz.demo.envoy_process import EnvoyProcess
 from cors_authz.demo.identity import Issuer
 from cors_authz.demo.stage import ENVIRONMENT, write_policy
 from cors_authz.demo.upstream import Upstream
-from cors_authz.edge.clock import now_seconds
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.edge.clock import monotonic_seconds, now_seconds
+from cors_authz.envoy.bootstrap import Address, Config
 from cors_authz.envoy.parts import Part
 from tests.contract.test_transport_tls import AUTHORITY, CALLER, SERVER
-from tests.integration.conftest import Answer, Mesh, Service
-from tests.serving import command, environment, until
+from tests.integration.conftest import Answer, Mesh, MeshFactory, Service
+from tests.serving import POLICY_TEXT, command, environment, until
 
+ALLOW: Final = CheckResponse(status=Status(code=0)).SerializeToString()
 LOOPBACK: Final = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 
 
@@ -75,6 +78,7 @@ WHOLES: Final[Mapping[str, tuple[str, ...]]] = {
     "the shortest time of a check": ("--timeout-ms", "50"),
     "the longest time of a check": ("--timeout-ms", "60000"),
     "an IPv6 listener": ("--listen", "[::]:8080", "--admin", "[::1]:9901"),
+    "a policy in shadow": ("--shadow",),
 }
 
 
@@ -276,6 +280,110 @@ def test_a_connection_that_is_not_mutual_fails_closed(
         mesh = open_.enter_context(running(envoy_binary, config, stage.upstream))
 
         assert said(stage, mesh, PROBES["no Origin"]).status == 503
+
+
+# --- What clients would choose ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trusting(mesh: MeshFactory) -> Mesh:
+    """A mesh whose clients Envoy trusts: it takes their `x-envoy-*` and their request ids as they come."""
+
+    def trust(config: Config) -> None:
+        manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        loopback = {"address_prefix": "127.0.0.0", "prefix_len": 8}
+        manager["internal_address_config"] = {"cidr_ranges": [loopback]}
+
+    return mesh(lambda _: b"", alter=trust)
+
+
+WISHES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "shorter tries": (("x-envoy-upstream-rq-per-try-timeout-ms", "1"),),
+    "longer tries": (("x-envoy-upstream-rq-per-try-timeout-ms", "60000"), ("x-envoy-upstream-rq-timeout-ms", "60000")),
+    "less time": (("x-envoy-upstream-rq-timeout-ms", "1"), ("x-envoy-expected-rq-timeout-ms", "1")),
+    "less time, as gRPC says it": (("grpc-timeout", "1m"),),
+    "no retries": (("x-envoy-max-retries", "0"),),
+    "other retries": (
+        *(("x-envoy-retry-on", "5xx"), ("x-envoy-retry-grpc-on", "deadline-exceeded"), ("x-envoy-max-retries", "20")),
+        ("x-envoy-hedge-on-per-try-timeout", "true"),
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", WISHES)
+def test_no_client_chooses_how_long_or_how_often_a_check_is_tried(sentence: str, trusting: Mesh) -> None:
+    def longer_than_a_try(_: bytes) -> bytes:
+        time.sleep(0.15)
+        return ALLOW
+
+    trusting.service.check = longer_than_a_try
+    trusting.service.requests.clear()
+    began = monotonic_seconds()
+    answer = trusting.request("GET", "/", headers=WISHES[sentence])
+    took = monotonic_seconds() - began
+
+    # Four tries of 0.1 s, and 0.5 s for all of them: a busy machine may come to three.
+    assert (answer.status, len(trusting.service.requests) in {3, 4}, 0.4 <= took < 2) == (503, True, True)
+
+
+def test_an_endless_request_id_of_a_trusted_client_reaches_the_service_cut(trusting: Mesh) -> None:
+    trusting.service.check = lambda _: ALLOW
+    trusting.service.metadata.clear()
+
+    answer = trusting.request("GET", "/", headers=[("x-request-id", "i" * 20_480)])
+
+    assert (answer.status, [sent["x-request-id"] for sent in trusting.service.metadata]) == (200, ["i" * 128])
+
+
+# --- A policy in shadow -----------------------------------------------------------------------------------------------
+
+PARTNER: Final = ("origin", "https://partner.example")
+SPOKEN: Final = (
+    ("access-control-allow-origin", "https://partner.example"),
+    ("access-control-allow-credentials", "true"),
+    ("access-control-allow-methods", "GET, PUT"),
+    ("access-control-allow-headers", "x-own"),
+    ("access-control-expose-headers", "etag"),
+    ("access-control-max-age", "7"),
+    ("access-control-allow-private-network", "true"),
+    ("vary", "Origin, Accept-Language"),
+)
+"""What an upstream says that does its own CORS: to a page of a partner, and to its preflight."""
+
+REFUSED_VARY: Final = ("vary", "Origin, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest")
+READ_VARY: Final = ("vary", f"Origin, Accept-Language,{REFUSED_VARY[1]}")
+PREFLIGHT_VARY: Final = ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+GOT: Final[Mapping[str, tuple[str, Sequence[str], list[tuple[int, Sequence[tuple[str, str]]]]]]] = {
+    "in shadow clients get what the upstream says": (
+        "defaults: {mode: shadow}\n",
+        ["--shadow"],
+        [(200, SPOKEN), (200, SPOKEN), (200, SPOKEN)],
+    ),
+    "in force clients get what the policy says": (
+        "",
+        [],
+        [(200, (READ_VARY,)), (403, (REFUSED_VARY,)), (403, (PREFLIGHT_VARY,))],
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", GOT)
+def test_who_speaks_to_the_page_of_a_partner(sentence: str, stage: Stage, envoy_binary: Path, tmp_path: Path) -> None:
+    mode, flags, expected = GOT[sentence]
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY_TEXT + mode)
+    with Upstream(extra_headers={"/own": SPOKEN}) as upstream, ExitStack() as open_:
+        service, _ = open_.enter_context(stage._replace(policy=policy).serving("--listen", "127.0.0.1:0"))
+        text = exported(*LOOPBACK, "--upstream", str(upstream.address), "--authz", str(service), *flags)
+        mesh = open_.enter_context(running(envoy_binary, yaml.safe_load(text), upstream))
+        asked = (("GET", (PARTNER,)), ("POST", (PARTNER,)), ("OPTIONS", (PARTNER, PUT)))
+        answers = [mesh.request(method, "/own", headers=headers) for method, headers in asked]
+
+    assert [(answer.status, about_cors(answer)) for answer in answers] == expected
+
+
+def about_cors(answer: Answer) -> tuple[tuple[str, str], ...]:
+    return tuple(header for header in answer.headers if header[0].startswith("access-control-") or header[0] == "vary")
 
 
 # --- What clients got, told by TLS ------------------------------------------------------------------------------------

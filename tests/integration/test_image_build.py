@@ -151,7 +151,7 @@ def _decided(address: str, origin: str) -> tuple[int, str]:
 def test_it_decides_as_any_user_and_drains(image: str, policy: Path, user: str) -> None:
     with running(image, policy, "--user", user) as service:
         _until(service.serves)
-        assert service.health("--service", POLICY) == (0, f"`{service.address}` is serving")
+        assert service.health("--service", POLICY) == (0, f"`{POLICY}` at `{service.address}` is serving")
         assert _decided(service.address, "https://shop.example") == (0, "rule_allowed")
         assert _decided(service.address, "https://evil.example") == (7, "origin_not_allowed")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from cors_authz.cli.main import cli
 from cors_authz.envoy.bootstrap import Address, Options, ServiceTls, bootstrap
-from cors_authz.envoy.notes import NOTES
+from cors_authz.envoy.notes import NOTES, SHADOW_NOTES
 from cors_authz.envoy.parts import Part
 
 LISTEN, ADMIN = Address("0.0.0.0", 10000), Address("127.0.0.1", 9901)  # noqa: S104 - a listener's address, as data
@@ -125,6 +126,10 @@ WHOLES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         ("--timeout-ms", "1250"),
         bootstrap(LISTEN, [SERVICE], UPSTREAM, ADMIN, Options(timeout_ms=1250)),
     ),
+    "a policy in shadow, before which the upstream speaks for itself": (
+        ("--shadow",),
+        bootstrap(LISTEN, [SERVICE], UPSTREAM, ADMIN, Options(shadow=True)),
+    ),
     "other addresses to listen at": (
         ("--listen", "unix:/run/in.sock", "--admin", "[::1]:0"),
         bootstrap(Address("", 0, "/run/in.sock"), [SERVICE], UPSTREAM, Address("::1", 0)),
@@ -140,9 +145,13 @@ def test_a_whole_envoy_is_printed_in_both_forms(sentence: str) -> None:
     assert json.loads(run(*WHOLE, *arguments, "--format", "json").stdout) == expected
 
 
+@pytest.mark.parametrize("mode", [(), ("--shadow",)], ids=["in force", "in shadow"])
 @pytest.mark.parametrize("form", ["yaml", "json"])
-def test_the_parts_are_those_of_the_whole(form: str) -> None:
-    options = ("--authz", "authz:9191", *TLS, "--timeout-ms", "900", "--access-log", "127.0.0.1:9192", "--format", form)
+def test_the_parts_are_those_of_the_whole(form: str, mode: tuple[str, ...]) -> None:
+    options = (
+        *("--authz", "authz:9191", *TLS, "--timeout-ms", "900", "--access-log", "127.0.0.1:9192"),
+        *("--format", form, *mode),
+    )
     whole = exported(*WHOLE, *options)["static_resources"]
     manager = whole["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
@@ -179,6 +188,17 @@ def test_every_note_is_printed_somewhere() -> None:
     assert [name for name, note in NOTES.items() if note not in said] == []
 
 
+@pytest.mark.parametrize("what", [WHOLE, ("--part", "virtual-host")], ids=["whole", "part"])
+def test_in_shadow_the_note_says_why_the_upstream_speaks_for_itself_and_until_when(what: tuple[str, ...]) -> None:
+    name = "response_headers_to_remove"
+    in_force, in_shadow = comments(run(*what).stdout), comments(run(*what, "--shadow").stdout)
+
+    assert [note in said for note in (NOTES[name], SHADOW_NOTES[name]) for said in (in_force, in_shadow)] == [
+        *(True, False),
+        *(False, True),
+    ]
+
+
 def test_the_notes_stand_in_the_parts_too() -> None:
     options = ("--authz", "authz:9191", *TLS, "--access-log", "127.0.0.1:9192")
     said = " ".join(comments(run("--part", part.value, *options).stdout) for part in Part)
@@ -212,6 +232,27 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a host with a line break": (("--upstream", "up\n:80"), "names no host"),
     "a host with a letter that only looks like one of ASCII": (("--upstream", "\u212a:80"), "names no host"),
     "a socket that nobody can write down": (("--authz", "unix:/run/\udcff"), "has characters that no path should have"),
+    "a label that no resolver takes": (("--upstream", f"a.{'b' * 64}.c:80"), "at most 63 between dots"),
+    "a certified name with such a label": (
+        (*WHOLE, *TLS, "--authz-name", "a" * 64),
+        "is neither a host name nor an IP",
+    ),
+    "one address to listen at and for the admin interface": (
+        (*WHOLE, "--listen", "[::1]:9901", "--admin", "[0:0::1]:9901"),
+        "--listen `[::1]:9901` and --admin `[0:0::1]:9901` are one; choose two",
+    ),
+    "an address of the admin interface that is among those to listen at": (
+        (*WHOLE, "--listen", "0.0.0.0:9901"),
+        "--listen `0.0.0.0:9901` and --admin `127.0.0.1:9901` are one; choose two",
+    ),
+    "an address to listen at that is among those of the admin interface": (
+        (*WHOLE, "--listen", "127.0.0.1:80", "--admin", "0.0.0.0:80"),
+        "--listen `127.0.0.1:80` and --admin `0.0.0.0:80` are one; choose two",
+    ),
+    "one socket to listen at and for the admin interface": (
+        (*WHOLE, "--listen", "unix:/run/a.sock", "--admin", "unix:///run/a.sock"),
+        "--listen `unix:/run/a.sock` and --admin `unix:/run/a.sock` are one; choose two",
+    ),
     "an empty label": (("--upstream", "a..b:80"), "`a..b:80` names no host"),
     "a name that no resolver takes": (("--upstream", "a" * 254 + ":80"), "names no host"),
     "brackets around what is no address": (("--upstream", "[a:b]:80"), "`[a:b]:80` names no host"),
@@ -236,6 +277,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         "--authz-name, --authz-cert and --authz-key need --authz-ca, and it names a file",
     ),
     "a name without an authority": ((*WHOLE, "--authz-name", "authz"), "need --authz-ca"),
+    **{
+        f"a file that no configuration can name, as {flag}": (
+            (*WHOLE, flag, "/tls/\udcff.pem"),
+            rf"Invalid value for '{flag}': `/tls/\udcff.pem` has bytes that are not UTF-8",
+        )
+        for flag in (f"--{end}-{part}" for end in ("authz", "access-log") for part in ("ca", "cert", "key"))
+    },
     "a certificate without its key": ((*WHOLE, *TLS, "--authz-cert", "c"), "--authz-cert and --authz-key go together"),
     "a key without its certificate": ((*WHOLE, *TLS, "--authz-key", "k"), "--authz-cert and --authz-key go together"),
     "a certificate and a key whose variables are empty": (
@@ -253,6 +301,54 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         "--authz does not say what the certificate names; say it by --authz-name",
     ),
 }
+
+
+JUDGED: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "as it is": ((), []),
+    "all that can be said": (
+        (
+            *("--authz", "authz.shop:9191", *TLS, "--timeout-ms", "50", "--access-log", "10.0.0.3:9192"),
+            *("--listen", "unix:/run/in.sock", "--admin", "0.0.0.0:9901"),
+        ),
+        [],
+    ),
+    "two addresses of other machines": (("--authz", "10.0.0.1:9191", "--authz", "10.0.0.2:9191"), []),
+    "one address of Envoy's own machine": (("--authz", "[::1]:9191"), []),
+    "one address of another machine": (("--authz", "10.0.0.1:9191"), ["DR046"]),
+    "any address": (("--authz", "0.0.0.0:9191"), ["DR046"]),
+    "a policy in shadow": (("--shadow",), ["DR080"]),
+}
+
+
+@pytest.mark.parametrize("sentence", JUDGED)
+def test_the_doctor_finds_nothing_but_what_was_asked_for(sentence: str, tmp_path: Path) -> None:
+    arguments, codes = JUDGED[sentence]
+    (tmp_path / "envoy.yaml").write_text(run(*WHOLE, *arguments).stdout)
+
+    judged = CliRunner().invoke(cli, ["doctor", "--bootstrap", str(tmp_path / "envoy.yaml"), "--format", "json"])
+
+    assert [finding["code"] for finding in json.loads(judged.stdout)] == codes
+
+
+APART: dict[str, tuple[str, str]] = {
+    "ports that the system chooses": ("127.0.0.1:0", "127.0.0.1:0"),
+    "other ports": ("127.0.0.1:80", "127.0.0.1:81"),
+    "other addresses": ("127.0.0.1:80", "127.0.0.2:80"),
+    "an IPv6 socket and an IPv4 socket": ("[::]:80", "127.0.0.1:80"),
+    "a Unix socket": ("unix:/run/a.sock", "127.0.0.1:80"),
+    "two Unix sockets": ("unix:/run/a.sock", "unix:/run/b.sock"),
+}
+
+
+@pytest.mark.parametrize("sentence", APART)
+def test_what_envoy_can_have_both_is_taken(sentence: str) -> None:
+    listen, admin = APART[sentence]
+
+    assert run(*WHOLE, "--listen", listen, "--admin", admin).exit_code == 0
+
+
+def test_the_longest_label_is_a_name() -> None:
+    assert run("--upstream", f"{'a' * 63}.b:80").exit_code == 0
 
 
 @pytest.mark.parametrize("sentence", REFUSED)

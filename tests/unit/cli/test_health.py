@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -70,9 +71,10 @@ def test_the_policy_is_asked_about_by_its_name(running: Running) -> None:
     about_policy = ("--address", running.address, "--service", POLICY)
 
     running.health.say(POLICY, serving=False)
-    assert asked(*about_policy) == Ended(1, f"Error: `{running.address}` says NOT_SERVING")
+    told = f"Error: `cors_authz.policy` at `{running.address}` says NOT_SERVING: the newest policy is not in force; "
+    assert asked(*about_policy) == Ended(1, told + "the service's log says why")
     running.health.say(POLICY, serving=True)
-    assert asked(*about_policy) == Ended(0, f"`{running.address}` is serving")
+    assert asked(*about_policy) == Ended(0, f"`cors_authz.policy` at `{running.address}` is serving")
 
 
 def test_a_name_that_the_service_does_not_know_is_told(running: Running) -> None:
@@ -124,25 +126,53 @@ ODD: Final = {
 }
 
 
-def asked_of(foreign: Foreign) -> Ended:
+def asked_of(foreign: Foreign, *arguments: str) -> Ended:
     with ThreadPoolExecutor(1) as pool:
         server = grpc.server(pool, [foreign])
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
-        told = asked("--address", address)
+        told = asked("--address", address, *arguments)
         server.stop(0).wait()
-    return Ended(told.code, told.line.removeprefix(f"Error: `{address}` "))
+    return Ended(told.code, told.line.removeprefix("Error: ").replace(f"`{address}`", "it"))
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_whoever_answers_otherwise_does_not_pass(odd: Odd) -> None:
-    assert asked_of(Foreign(odd.answer, odd.code, odd.details)) == Ended(1, odd.told)
+    assert asked_of(Foreign(odd.answer, odd.code, odd.details)) == Ended(1, f"it {odd.told}")
+
+
+def test_of_a_policy_that_others_do_not_know_nothing_is_explained() -> None:
+    odd = ODD["that it does not know the name"]
+
+    told = asked_of(Foreign(odd.answer, odd.code, odd.details), "--service", POLICY)
+
+    assert told == Ended(1, "`cors_authz.policy` at it says SERVICE_UNKNOWN")
+
+
+UNKNOWN: Final = {
+    "that it does not know the name": (("--service", "shop.Cart"), "it knows no service `shop.Cart`"),
+    "that it does not know what has no name": ((), "it answers NOT_FOUND: unknown"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), UNKNOWN.values(), ids=UNKNOWN)
+def test_who_knows_nothing_of_it_does_not_pass(arguments: tuple[str, ...], told: str) -> None:
+    foreign = Foreign(b"", grpc.StatusCode.NOT_FOUND, "unknown")
+
+    assert asked_of(foreign, *arguments) == Ended(1, told)
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_the_line_names_the_service_that_was_asked_about(odd: Odd) -> None:
+    told = asked_of(Foreign(odd.answer, odd.code, odd.details), "--service", "shop.Cart")
+
+    assert told == Ended(1, f"`shop.Cart` at it {odd.told}")
 
 
 def test_an_answer_without_end_is_not_read() -> None:
     told = asked_of(Foreign(b"\x08\x01" + b"\x12\x80\x10" + bytes(2048), grpc.StatusCode.OK, ""))
     assert told.code == 1
-    assert told.line.startswith("answers RESOURCE_EXHAUSTED: ")
+    assert told.line.startswith("it answers RESOURCE_EXHAUSTED: ")
 
 
 # --- No answer --------------------------------------------------------------------------------------------------------
@@ -163,11 +193,6 @@ def test_a_service_that_is_silent_is_given_up_in_time() -> None:
 
     assert told == Ended(1, f"Error: `{address}` gave no answer within 0.2 s")
     assert took < 5
-
-
-def test_a_time_that_is_no_number_is_no_time() -> None:
-    with silent() as address:
-        assert asked("--address", address, "--timeout", "nan").code == 1
 
 
 def test_where_nobody_listens_the_cause_is_told(tmp_path: Path) -> None:
@@ -226,6 +251,7 @@ REFUSED: Final = {
     "port 0": (["--address", "127.0.0.1:0"], "has port 0"),
     "a path without its scheme": (["--address", "/run/authz.sock"], "is not an address"),
     "no time": (["--timeout", "0"], "0.0 is not in the range"),
+    "a time that is no number": (["--timeout", "nan"], "Invalid value for '--timeout': nan is no time"),
     "an endless time": (["--timeout", "inf"], "inf is not in the range"),
     "a service that no message carries": (["--service", "\udcff"], r"`\udcff` is no name"),
     "a certificate's name that no message carries": (["--tls-ca", "ca", "--tls-name", "a\n"], r"`a\n` is no name"),
@@ -233,6 +259,8 @@ REFUSED: Final = {
     "a certificate in the clear": (["--tls-cert", "c", "--tls-key", "k"], "tls-ca: TLS is spoken where it is named"),
     "a certificate without its key": (["--tls-ca", "ca", "--tls-cert", "c"], "tls-cert: a certificate and its key"),
     "a key without its certificate": (["--tls-ca", "ca", "--tls-key", "k"], "tls-cert: a certificate and its key"),
+    "an authority that is a folder": (["--tls-ca", "/"], "`/`: no regular file; name a PEM file"),
+    "an authority whose name is too long": (["--tls-ca", "a" * 300], "File name too long; name a PEM file"),
     "an authority that is not there": (["--tls-ca", "/nowhere/ca.pem"], "cannot read `/nowhere/ca.pem`: No such file"),
 }
 
@@ -242,6 +270,26 @@ def test_what_cannot_be_asked_is_a_mistake_in_usage(arguments: list[str], told: 
     code, line = asked(*arguments)
     assert code == 2
     assert told in line
+
+
+@pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--tls-key"])
+def test_a_pipe_is_not_waited_for(option: str, tmp_path: Path) -> None:
+    (tmp_path / "ca").write_bytes(AUTHORITY.pem())
+    given = write(tmp_path, CALLER)
+    pem = {"--tls-ca": tmp_path / "ca", "--tls-cert": given.certificate, "--tls-key": given.key}
+    pipe = pem[option] = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cors_authz", "health", *(str(word) for pair in pem.items() for word in pair)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"Error: `{pipe}`: no regular file; name a PEM file")
 
 
 @pytest.mark.parametrize("option", [option for option in health.params if option.name and "tls" in option.name])

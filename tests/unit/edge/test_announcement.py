@@ -11,11 +11,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from cors_authz.edge.announcement import announce_watchers
+from cors_authz.edge.announcement import announce, announce_watchers
 from cors_authz.edge.audit.options import AuditOptions, WriterOptions
+from cors_authz.edge.generation import Generation, Report
 from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.settings import Settings
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.policy.finding import Finding, Place, Severity
 
 ENDPOINT: Final = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector"}
 AUDIT: Final = AuditOptions(writer=WriterOptions(targets=("/var/log/audit", "-", "otlp")))
@@ -77,3 +79,19 @@ def test_a_variable_that_nothing_heeds_is_told_before(caplog: pytest.LogCaptureF
 def test_what_cannot_be_ends_the_start() -> None:
     with pytest.raises(SettingsError, match=r"^OTEL_TRACES_SAMPLER: "):
         announce_watchers(_settings(), {**ENDPOINT, "OTEL_TRACES_SAMPLER": "sometimes"})
+
+
+def test_what_a_policy_loaded_with_is_said_as_loud_as_check_says_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    place = Place("policy.yaml", 3, 1)
+    warned = Finding(place, "CX010", "warned", Severity.WARNING)
+    noted = Finding(place, "CX011", "noted", Severity.INFO)
+    policy = Generation(Report("shop", "r1", "prod", (warned, noted)), ())
+
+    announce(policy, ["127.0.0.1:9191"])
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "policy.yaml:3:1: CX010 warned"),
+        ("INFO", "policy.yaml:3:1: CX011 noted"),
+        ("INFO", "policy shop, revision r1, decides on 127.0.0.1:9191 as prod"),
+    ]

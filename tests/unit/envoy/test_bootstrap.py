@@ -104,7 +104,7 @@ def test_the_authorization_filter_fails_closed_and_lets_no_header_be_injected() 
             "timeout": "0.5s",
             "initial_metadata": [
                 {"key": "x-envoy-upstream-rq-per-try-timeout-ms", "value": "100"},
-                {"key": "x-request-id", "value": "%REQUEST_HEADER(X-REQUEST-ID)%"},
+                {"key": "x-request-id", "value": "%REQUEST_HEADER(X-REQUEST-ID):128%"},
             ],
         },
         "encode_raw_headers": False,
@@ -210,6 +210,12 @@ def test_the_upstream_may_not_say_any_cors_header_for_itself() -> None:
         "access-control-expose-headers",
         "access-control-max-age",
     }
+
+
+def test_before_a_policy_in_shadow_the_upstream_says_its_cors_headers_for_itself() -> None:
+    (host,) = manager(build(Options(shadow=True)))["route_config"]["virtual_hosts"]
+
+    assert host["response_headers_to_remove"] == []
 
 
 def test_filters_and_routes_of_the_deployment_stand_around_ours() -> None:
