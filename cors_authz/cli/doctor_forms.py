@@ -37,7 +37,9 @@ def _text(findings: Sequence[Finding]) -> str:
     places: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         places.setdefault((finding.rule.code, lines_of(finding)), []).append(finding)
-    return "\n".join("".join(f"{_printable(line)}\n" for line in _block(found)) for found in places.values())
+    told: dict[str, str] = {}
+    blocks = [(*_block(found), *_change(found[0], told)) for found in places.values()]
+    return "\n".join("".join(f"{_printable(line)}\n" for line in block) for block in blocks)
 
 
 def _printable(line: str) -> str:
@@ -53,8 +55,17 @@ def _block(found: Sequence[Finding]) -> Iterator[str]:
     if len(found) > _MAX_PLACES:
         yield f"  and in {len(found) - _MAX_PLACES} more places, which --format json lists"
     yield from wrap(f"Why: {rule.why}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _change(finding: Finding, told: dict[str, str]) -> Iterator[str]:
+    """Write the lines to have instead, once for all findings that have the same; `told` keeps whose they were."""
+    lines = lines_of(finding)
+    if lines in told:
+        yield f"  Change: as for {told[lines]}"
+        return
+    told[lines] = finding.rule.code
     yield "  Change:"
-    yield from (_INDENT + line for line in lines_of(found[0]).splitlines())
+    yield from (_INDENT + line for line in lines.splitlines())
 
 
 def _place(where: Where) -> str:

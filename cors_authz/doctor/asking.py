@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from cors_authz.doctor import catalogue, gate, istio
+from cors_authz.doctor import catalogue, gate, istio, runtime
+from cors_authz.doctor.condition import Answer, fits
 from cors_authz.doctor.finding import Finding, Rule
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.reads import Reads
@@ -18,7 +18,6 @@ PER_TRY: Final = "x-envoy-upstream-rq-per-try-timeout-ms"
 
 _REQUEST_ID: Final = "x-request-id"
 _JWT: Final = "envoy.filters.http.jwt_authn"
-_WHOLE_PERCENT: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 _REFUSALS: Final = frozenset({"", "0", "403", "Forbidden", "200", "OK"})
 
 
@@ -57,34 +56,13 @@ def findings(asked: Asked) -> Iterator[Finding]:
         yield from rule(asked)
 
 
-def lists(patterns: object, name: str) -> bool:
-    """Tell whether a ListStringMatcher takes a header; what cannot be told is taken to."""
-    return any(_matches(each, name) for each in maps(inner(patterns).get("patterns")))
+def lists(patterns: object, name: str) -> Answer:
+    """Tell whether a ListStringMatcher takes a header; None where that cannot be told.
 
-
-def _matches(pattern: Message, name: str) -> bool:
-    regex = inner(pattern, "safe_regex").get("regex")
-    if isinstance(regex, str):
-        return _fits(regex, name)
-    for how, holds in _TEXTS.items():
-        if isinstance(pattern.get(how), str):
-            return holds(name, pattern[how].lower())
-    return True
-
-
-_TEXTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "exact": str.__eq__,
-    "prefix": str.startswith,
-    "suffix": str.endswith,
-    "contains": str.__contains__,
-}
-
-
-def _fits(regex: str, name: str) -> bool:
-    try:
-        return re.fullmatch(regex, name, re.IGNORECASE) is not None
-    except (re.error, RecursionError, OverflowError):
-        return True
+    Envoy holds patterns against names in lower case: `exact: Origin` takes no header at all.
+    """
+    answers = {fits(each, name) for each in maps(inner(patterns).get("patterns"))}
+    return True if True in answers else None if None in answers else False
 
 
 # --- whether it is asked, and what happens when it fails --------------------------------------------------------------
@@ -93,11 +71,12 @@ def _fits(regex: str, name: str) -> bool:
 def _sometimes(asked: Asked) -> Iterator[Finding]:
     config = asked.config
     enabled = inner(config, "filter_enabled", "default_value")
-    whole = _WHOLE_PERCENT.get(str(enabled.get("denominator")), 100)
+    whole = runtime.whole(enabled)
     if "filter_enabled" in config and number(enabled.get("numerator"), 0) < whole:
         yield asked.found(
             catalogue.SOMETIMES, f"`filter_enabled` takes {enabled.get('numerator', 0)} of {whole}", "filter_enabled"
         )
+    yield from _switched(asked)
     metadata = inner(config, "filter_enabled_metadata")
     if metadata and (objection := _object_to_gate(asked, metadata)):
         rule, said = objection
@@ -107,6 +86,19 @@ def _sometimes(asked: Asked) -> Iterator[Finding]:
     if asked.check.conditional:
         said = "a matcher stands around the filter"
         yield asked.found(*object_to(gate.of_matcher(asked.check.matcher), _routing(asked), said))
+
+
+def _switched(asked: Asked) -> Iterator[Finding]:
+    """Judge the keys by which the runtime decides over the check, whatever the configuration of the filter says."""
+    for field in ("filter_enabled", "deny_at_disable"):
+        key = str(inner(asked.config, field).get("runtime_key") or "")
+        if not key:
+            continue
+        said = f"`runtime_key: {key}` of `{field}`"
+        yield asked.found(catalogue.RUNTIME_KEY, said, field)
+        for layer, value in runtime.settings(asked.setup.runtime, key):
+            if field == "filter_enabled" and not runtime.is_whole(value):
+                yield asked.found(catalogue.SWITCHED_OFF, f"{said}: layer `{layer}` sets it to {value}", field)
 
 
 def _object_to_gate(asked: Asked, metadata: Message) -> tuple[Rule, str] | None:
@@ -153,11 +145,11 @@ def _headers(asked: Asked) -> Iterator[Finding]:
     lost = [
         name
         for name in names
-        if allowed is not None and maps(inner(allowed).get("patterns")) and not lists(allowed, name)
+        if allowed is not None and maps(inner(allowed).get("patterns")) and lists(allowed, name) is not True
     ]
     if lost:
         yield asked.found(catalogue.HEADERS_DROPPED, f"`allowed_headers` lacks {_ticked(lost)}", "allowed_headers")
-    hidden = [name for name in names if refused is not None and lists(refused, name)]
+    hidden = [name for name in names if refused is not None and lists(refused, name) is not False]
     if hidden:
         yield asked.found(
             catalogue.HEADERS_DROPPED, f"`disallowed_headers` takes {_ticked(hidden)}", "disallowed_headers"

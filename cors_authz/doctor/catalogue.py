@@ -147,6 +147,27 @@ validate_mutations: true
 """,
 )
 
+SWITCHED_OFF: Final = Rule(
+    "DR013",
+    _ERROR,
+    "the runtime switches the check off",
+    "A layer of the runtime sets the key that decides over the check, and its value counts instead of the default: what"
+    " it does not take is forwarded without a check.",
+    """\
+name: envoy.filters.http.ext_authz  # without filter_enabled
+""",
+)
+RUNTIME_KEY: Final = Rule(
+    "DR014",
+    _WARNING,
+    "the runtime may switch the check off",
+    "A layer of the runtime, or anyone who reaches the admin interface (`/runtime_modify`), sets the key; then requests"
+    " are forwarded without a check, and no configuration shows it.",
+    """\
+name: envoy.filters.http.ext_authz  # without a runtime_key in filter_enabled and deny_at_disable
+""",
+)
+
 # --- What the service is told -----------------------------------------------------------------------------------------
 
 HEADERS_DROPPED: Final = Rule(
@@ -521,6 +542,20 @@ http_filters:
 """,
 )
 
+CHANGED_FIRST: Final = Rule(
+    "DR057",
+    _ERROR,
+    "headers that decide are changed before the check",
+    "The service sees what is left: without `origin` and `sec-fetch-*` a foreign request looks like curl, and where"
+    " `sec-fetch-site` says `same-origin` like one of the site's own pages. Change headers behind ext_authz.",
+    """\
+http_filters:
+- name: envoy.filters.http.ext_authz
+- name: envoy.filters.http.header_mutation
+- name: envoy.filters.http.router
+""",
+)
+
 # --- The connection manager -------------------------------------------------------------------------------------------
 
 NORMALIZE: Final = Rule(
@@ -710,6 +745,28 @@ spec:
 """,
 )
 
+OVERRIDDEN: Final = Rule(
+    "DR102",
+    _ERROR,
+    "a SecurityPolicy takes the place of the one with the check",
+    "Of the SecurityPolicies for a Gateway and for a route of it, the route's counts alone (the other says"
+    " `Overridden`): without `extAuth` of its own, or a `mergeType`, its requests are forwarded and nobody is asked.",
+    """\
+kind: SecurityPolicy
+spec: {mergeType: StrategicMerge}  # or the same extAuth as that of the Gateway
+""",
+)
+
+PATCHED_AWAY: Final = Rule(
+    "DR103",
+    _ERROR,
+    "a patch removes the check",
+    "Without the filter, or the one that says what it is asked about, requests are forwarded and nobody is asked.",
+    """\
+configPatches: []  # of an EnvoyFilter; of an EnvoyPatchPolicy: jsonPatches, without this one
+""",
+)
+
 # --- What runs, and what was sent -------------------------------------------------------------------------------------
 
 REFUSED: Final = Rule(
@@ -720,5 +777,14 @@ REFUSED: Final = Rule(
     " force, and an Envoy that starts now has none of it.",
     """\
 # what the control plane writes has to be one that Envoy takes: what Envoy said of it stands above
+""",
+)
+NO_BOOLEAN: Final = Rule(
+    "DR111",
+    _ERROR,
+    "a value is neither true nor false",
+    "Envoy refuses a file in which a boolean is something else, so what is judged here is not what will run.",
+    """\
+failure_mode_allow: false  # true or false, without quotes
 """,
 )

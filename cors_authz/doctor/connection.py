@@ -1,4 +1,4 @@
-"""The connection manager around ext_authz: what it does to paths, headers, ids and upgrades before anyone is asked."""
+"""The connection manager around ext_authz: what it does to paths, headers and ids before anyone is asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from cors_authz.doctor import catalogue
 from cors_authz.doctor.finding import Finding, Rule
 from cors_authz.doctor.lined import line_of
-from cors_authz.doctor.setup import EXT_AUTHZ, Manager, Setup, inner, maps, number, type_of
+from cors_authz.doctor.setup import Manager, Setup, inner, maps, number
 
 _UNESCAPES: Final = frozenset({"UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD"})
 _DEFAULTS: Final = frozenset({"", "IMPLEMENTATION_SPECIFIC_DEFAULT"})
@@ -24,7 +24,6 @@ def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
     """Say what is wrong with a connection manager that asks the service."""
     for rule, detail, field in (*_paths(manager), *_clients(manager), *_logs(manager)):
         yield Finding(rule, setup.at(manager, line=line_of(manager.config, field)), detail)
-    yield from _upgrades(setup, manager)
 
 
 def _paths(manager: Manager) -> Iterator[_Said]:
@@ -80,13 +79,3 @@ def _tells(value: Any, seen: set[int]) -> bool:  # noqa: ANN401 -- JSON
         return False
     seen.add(id(value))
     return any(_tells(each, seen) for each in (value.values() if isinstance(value, Mapping) else value))
-
-
-def _upgrades(setup: Setup, manager: Manager) -> Iterator[Finding]:
-    for upgrade in maps(manager.config.get("upgrade_configs")):
-        filters = maps(upgrade.get("filters"))
-        types = [type_of(each.get("typed_config"))[0] for each in filters]
-        if filters and upgrade.get("enabled") not in (False, {"value": False}) and EXT_AUTHZ not in types:
-            name = str(upgrade.get("upgrade_type", ""))
-            where = setup.at(manager, f"upgrade {name}", line=line_of(upgrade))
-            yield Finding(catalogue.UPGRADE, where, f"`upgrade_type: {name}` has `filters` without ext_authz")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from cors_authz.doctor import asking, catalogue, connection, istio, order, routes, scope, service_cluster
+from cors_authz.doctor import asking, catalogue, connection, istio, order, routes, scope, service_cluster, upgrades
 from cors_authz.doctor.asking import Asked
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.reads import Reads
-from cors_authz.doctor.setup import Setup
+from cors_authz.doctor.setup import Manager, Setup
 from cors_authz.policy.finding import Severity, shown
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -24,7 +24,9 @@ def diagnose(setup: Setup, reads: Reads | None = None) -> tuple[Finding, ...]:
 
     Returns: the findings, errors first, then as the configuration has them; what is said twice is said once.
     """
-    return in_order(replace(each, plane=setup.plane) for each in _all(setup, reads or Reads()))
+    return in_order(
+        replace(each, plane=setup.plane, listeners=setup.listeners) for each in _all(setup, reads or Reads())
+    )
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -34,15 +36,32 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _all(setup: Setup, reads: Reads) -> Iterator[Finding]:
-    for each in setup.refused:
-        yield Finding(catalogue.REFUSED, Where(setup.source, 0, each.name), shown(each.said) or "Envoy did not say why")
+    yield from _of_source(setup)
     for manager in scope.judged(setup):
         yield from istio.findings(setup, manager)
         yield from routes.findings(setup, manager)
-        yield from order.findings(setup, manager)
         if manager.checks:
             yield from connection.findings(setup, manager)
-        for check in manager.checks:
-            asked = Asked(setup, manager, check, reads)
-            yield from asking.findings(asked)
-            yield from service_cluster.findings(asked)
+            yield from upgrades.findings(setup, manager)
+        for one in (manager, *upgrades.taken(manager)):
+            yield from _asked(setup, one, reads)
+
+
+def _asked(setup: Setup, manager: Manager, reads: Reads) -> Iterator[Finding]:
+    yield from order.findings(setup, manager, reads)
+    for check in manager.checks:
+        asked = Asked(setup, manager, check, reads)
+        yield from asking.findings(asked)
+        yield from service_cluster.findings(asked)
+
+
+def _of_source(setup: Setup) -> Iterator[Finding]:
+    """Say what keeps the configuration from being all that runs."""
+    for each in setup.refused:
+        yield Finding(catalogue.REFUSED, Where(setup.source, 0, each.name), shown(each.said) or "Envoy did not say why")
+    for stray in setup.strays:
+        said = f"`{stray.field}: {shown(stray.value)}`"
+        yield Finding(catalogue.NO_BOOLEAN, Where(setup.source, stray.line, stray.field), said)
+    if setup.awaits_listeners:
+        where = Where(setup.source, 0, "dynamic_resources")
+        yield Finding(catalogue.UNRESOLVED, where, "listeners are sent by a control plane (LDS)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cors_authz.doctor.plane import Plane
+from cors_authz.doctor.plane import GatewayListener, Plane
 from cors_authz.policy.finding import Severity
 
 
@@ -39,9 +39,13 @@ class Where(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that is broken somewhere; `detail` names the value that breaks it, `plane` who writes that."""
+    """A rule that is broken somewhere; `detail` names the value that breaks it, `plane` who writes that.
+
+    `listeners` are those of the Gateway that it is about, where they are known.
+    """
 
     rule: Rule
     where: Where
     detail: str
     plane: Plane = Plane.FILE
+    listeners: tuple[GatewayListener, ...] = ()

@@ -17,6 +17,8 @@ _BAD: Final = re.compile(
     r"istio-ext-authz-(.*)-ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[[0-9]+\]-deny-due-to-bad-CUSTOM-action"
 )
 _AUTHORITY: Final = ":authority"
+_STAT_PREFIX: Final = "istio_ext_authz"
+_POLICY_ID: Final = "shadow_effective_policy_id"
 
 
 def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
@@ -37,21 +39,64 @@ def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
 def object_to_gate(manager: Manager, check: HttpFilter) -> tuple[Rule, str] | None:
     """Say which requests pass by the gate that istiod puts in front of a check; None where none does.
 
-    Its rules match in shadow, and what they match goes to ext_authz (`filter_enabled_metadata`).
+    Its rules match in shadow, and what they match goes to ext_authz (`filter_enabled_metadata`). Whatever differs from
+    what istiod writes is taken for a gate that never opens.
     """
-    prefix = str(inner(check.config, "filter_enabled_metadata", "value", "string_match").get("prefix", ""))
+    metadata = inner(check.config, "filter_enabled_metadata")
+    if objection := _object_to_metadata(metadata):
+        return catalogue.NOT_ASKED, objection
+    prefix = str(metadata["value"]["string_match"]["prefix"])
+    writers = _writers(manager, check)
     policies = [
         inner(policy)
-        for each in _rbac(manager)
+        for each in writers
         for name, policy in inner(each.config, "shadow_rules", "policies").items()
         if name.startswith(prefix)
     ]
     if not policies:
-        return catalogue.NOT_ASKED, "no `rbac` filter has the `shadow_rules` that it waits for"
+        return catalogue.NOT_ASKED, "no `rbac` filter in front has the `shadow_rules` that it waits for"
+    if _is_changed_by_routes(manager, writers):
+        return catalogue.DISABLED, "routes have `rbac` settings of their own instead of the `shadow_rules`"
     said = "`rules` of the AuthorizationPolicy take some requests only"
     rule, detail = object_to(gate.of_policies(policies), Routing(manager.tables, manager.config), said)
     takes_all = rule is catalogue.SOMETIMES and any(map(_takes_all, policies))
     return None if takes_all else (rule, detail)
+
+
+def _object_to_metadata(metadata: Message) -> str:
+    """Say what istiod would not write in a MetadataMatcher; "" for nothing."""
+    if metadata.get("invert") is True:
+        return "`invert: true`"
+    if len(maps(metadata.get("path"))) != 1 or not _stat_prefix(metadata).startswith(_STAT_PREFIX):
+        return f"`path` is not `{_STAT_PREFIX}_{_POLICY_ID}`"
+    value = inner(metadata, "value")
+    is_prefix = value.keys() == {"string_match"} and inner(value, "string_match").keys() == {"prefix"}
+    return "" if is_prefix else "`value` is not the beginning of a policy's name"
+
+
+def _stat_prefix(metadata: Message) -> str:
+    """Give the prefix of the filter that writes what a MetadataMatcher waits for; "" where it waits for another."""
+    key = next((str(step.get("key", "")) for step in maps(metadata.get("path"))), "")
+    return key.removesuffix(_POLICY_ID) if key.endswith(_POLICY_ID) else ""
+
+
+def _writers(manager: Manager, check: HttpFilter) -> list[HttpFilter]:
+    """Give the RBAC filters in front of a check that say which policy took a request."""
+    before = manager.filters[: manager.filters.index(check)]
+    prefix = _stat_prefix(inner(check.config, "filter_enabled_metadata"))
+    return [
+        each
+        for each in before
+        if each.kind == "rbac" and each.config.get("shadow_rules_stat_prefix") == prefix
+        if not each.disabled and not each.conditional
+    ]
+
+
+def _is_changed_by_routes(manager: Manager, writers: list[HttpFilter]) -> bool:
+    """Tell whether a route has anything to say of the filters of a gate; Istio's have not."""
+    hosts = [host for table in manager.tables for host in maps(table.get("virtual_hosts"))]
+    levels = [*manager.tables, *hosts, *(route for host in hosts for route in maps(host.get("routes")))]
+    return any(each.name in inner(level, "typed_per_filter_config") for level in levels for each in writers)
 
 
 def _rbac(manager: Manager) -> list[HttpFilter]:

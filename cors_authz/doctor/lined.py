@@ -17,10 +17,14 @@ MAX_DEPTH: Final = 96
 
 _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("", "~", "null"), None),
-    **dict.fromkeys(("true", "yes", "on"), True),
-    **dict.fromkeys(("false", "no", "off"), False),
+    **dict.fromkeys(("true", "yes", "on", "y"), True),
+    **dict.fromkeys(("false", "no", "off", "n"), False),
 }
-_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
+"""As Envoy reads them, which goes by YAML 1.1: in lower case, in capitals, or with one first."""
+
+_INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+_OCTAL: Final = re.compile(r"[-+]?0[0-7]{1,20}")
+_HEX: Final = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,15}")
 _DECIMAL: Final = re.compile(r"[-+]?[0-9]{0,18}\.[0-9]{1,18}")
 
 
@@ -93,7 +97,7 @@ class _Builder:
 
     def _built(self, event: Any, depth: int) -> Any:  # noqa: ANN401 -- see `_value`
         if isinstance(event, yaml.ScalarEvent):
-            return _scalar(event.value) if event.implicit[0] else event.value
+            return event.value if _is_text(event) else _scalar(event.value)
         if isinstance(event, yaml.SequenceStartEvent):
             entries: list[Any] = []
             while not isinstance(entry := self._next(), yaml.SequenceEndEvent):
@@ -121,10 +125,16 @@ class _Builder:
         return self._named[event.anchor]
 
 
+def _is_text(event: Any) -> bool:  # noqa: ANN401 -- see `_value`
+    """Quotes make a text; a tag such as `!!bool` or `!!str` in front does not keep Envoy from reading a word."""
+    return event.tag == "!" or (event.tag is None and not event.implicit[0])
+
+
 def _scalar(text: str) -> Any:  # noqa: ANN401 -- what YAML may hold
     word = text.lower()
-    if word in _WORDS:
+    if word in _WORDS and text in {word, word.upper(), word.capitalize()}:
         return _WORDS[word]
-    if _INTEGER.fullmatch(text):
-        return int(text)
+    for form, base in ((_INTEGER, 10), (_OCTAL, 8), (_HEX, 16)):
+        if form.fullmatch(text):
+            return int(text, base)
     return float(text) if _DECIMAL.fullmatch(text) else text

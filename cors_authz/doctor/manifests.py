@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from cors_authz.doctor import catalogue, gate
+from cors_authz.doctor import catalogue, gate, mutation, patches
 from cors_authz.doctor.finding import Finding, Rule, Where
 from cors_authz.doctor.hosts import RoutedHost
 from cors_authz.doctor.lined import UnreadableError, documents, line_of
@@ -198,17 +198,9 @@ def _mesh_paths(estate: _Estate) -> Iterator[Finding]:
 
 def _filters(estate: _Estate) -> Iterator[Finding]:
     for thing in estate.of("EnvoyFilter"):
-        for patch in maps(thing.spec.get("configPatches")):
-            for message in _messages(inner(patch, "patch", "value")):
-                if message.get("failure_mode_allow") is True:
-                    yield thing.found(catalogue.FAIL_OPEN, "a patch sets `failure_mode_allow: true`", message)
-
-
-def _messages(message: Message) -> Iterator[Message]:
-    """Give a message and those that its typed configurations hold."""
-    while message:
-        yield message
-        message = inner(message, "typed_config")
+        for each in maps(thing.spec.get("configPatches")):
+            for rule, said in patches.of_envoy_filter(each):
+                yield thing.found(rule, said, each)
 
 
 # --- Envoy Gateway ----------------------------------------------------------------------------------------------------
@@ -269,21 +261,31 @@ def _allows(grant: Thing, thing: Thing, target: str) -> bool:
 def _client_traffic(estate: _Estate) -> Iterator[Finding]:
     policies = estate.of("ClientTrafficPolicy")
     for thing in policies:
-        path = inner(thing.spec, "path")
-        escaped = str(path.get("escapedSlashesAction", "UnescapeAndRedirect"))
-        if escaped in _UNESCAPES:
-            yield thing.found(catalogue.UNESCAPE, f"`path.escapedSlashesAction` is {escaped}")
-        if path.get("disableMergeSlashes") is True:
-            yield thing.found(catalogue.MERGE_SLASHES, "`path.disableMergeSlashes: true`")
-        if inner(thing.spec, "headers").get("withUnderscoresAction") == "Allow":
-            yield thing.found(catalogue.UNDERSCORES, "`headers.withUnderscoresAction: Allow`")
-        hops = inner(thing.spec, "clientIPDetection", "xForwardedFor").get("numTrustedHops")
-        if number(hops, 0):
-            yield thing.found(catalogue.XFF_TRUST, "`clientIPDetection.xForwardedFor`")
+        for rule, said in (*_paths_of_clients(thing.spec), *_headers_of_clients(thing.spec, estate.reads)):
+            yield thing.found(rule, said)
     if not policies:
         for thing in filter(_ext_auth, estate.things):
             said = "no ClientTrafficPolicy, so `path.escapedSlashesAction` is UnescapeAndRedirect"
             yield thing.found(catalogue.UNESCAPE, said)
+
+
+def _paths_of_clients(spec: Message) -> Iterator[tuple[Rule, str]]:
+    path = inner(spec, "path")
+    escaped = str(path.get("escapedSlashesAction", "UnescapeAndRedirect"))
+    if escaped in _UNESCAPES:
+        yield catalogue.UNESCAPE, f"`path.escapedSlashesAction` is {escaped}"
+    if path.get("disableMergeSlashes") is True:
+        yield catalogue.MERGE_SLASHES, "`path.disableMergeSlashes: true`"
+
+
+def _headers_of_clients(spec: Message, reads: Reads) -> Iterator[tuple[Rule, str]]:
+    headers = inner(spec, "headers")
+    if headers.get("withUnderscoresAction") == "Allow":
+        yield catalogue.UNDERSCORES, "`headers.withUnderscoresAction: Allow`"
+    if number(inner(spec, "clientIPDetection", "xForwardedFor").get("numTrustedHops"), 0):
+        yield catalogue.XFF_TRUST, "`clientIPDetection.xForwardedFor`"
+    if names := mutation.changed(patches.early_mutations(inner(headers, "earlyRequestHeaders")), reads):
+        yield catalogue.CHANGED_FIRST, f"`headers.earlyRequestHeaders` changes {names}"
 
 
 def _proxy_order(estate: _Estate) -> Iterator[Finding]:
@@ -292,6 +294,54 @@ def _proxy_order(estate: _Estate) -> Iterator[Finding]:
             pair = (each.get("name"), each.get("before"), each.get("after"))
             if pair[:2] == (_JWT, _EXT_AUTHZ) or (pair[0], pair[2]) == (_EXT_AUTHZ, _JWT):
                 yield thing.found(catalogue.REFUSES_FIRST, "`filterOrder` puts jwt_authn in front of ext_authz", each)
+
+
+def _patch_policies(estate: _Estate) -> Iterator[Finding]:
+    for thing in estate.of("EnvoyPatchPolicy"):
+        for each in maps(thing.spec.get("jsonPatches")):
+            for rule, said in patches.of_json_patch(inner(each, "operation")):
+                yield thing.found(rule, said, each)
+
+
+def _overridden(estate: _Estate) -> Iterator[Finding]:
+    """Look for a SecurityPolicy that takes the place of one further out, the check with it."""
+    outer = [
+        (thing, target)
+        for thing in filter(_ext_auth, estate.things)
+        for target in _targets(thing)
+        if target.get("kind") == "Gateway"
+    ]
+    for thing in estate.of("SecurityPolicy"):
+        if _ext_auth(thing) or "mergeType" in thing.spec:
+            continue
+        for target in _targets(thing):
+            lost = next((one for one, wide in outer if _is_within(estate, (thing, target), (one, wide))), None)
+            if lost:
+                said = f"for {target.get('kind')} `{target.get('name', '*')}` it takes the place of `{lost.name}`"
+                yield thing.found(catalogue.OVERRIDDEN, said, thing.spec)
+
+
+def _targets(thing: Thing) -> list[Message]:
+    """Give what a policy is for; one chosen by labels has no name."""
+    spec = thing.spec
+    return [*maps(spec.get("targetRefs")), *maps([spec.get("targetRef")]), *maps(spec.get("targetSelectors"))]
+
+
+def _is_within(estate: _Estate, policy: tuple[Thing, Message], wide: tuple[Thing, Message]) -> bool:
+    """Tell whether what a policy is for is part of a Gateway; a route whose object is not given is taken to be."""
+    (thing, target), (outer, gateway) = policy, wide
+    name, kind = target.get("name"), target.get("kind")
+    if kind == "Gateway":
+        is_same = (name, thing.namespace) == (gateway.get("name"), outer.namespace)
+        return is_same and "sectionName" in target and "sectionName" not in gateway
+    routes = [each for each in estate.of(str(kind)) if (each.name, each.namespace) == (name, thing.namespace)]
+    return all(_is_attached(each, gateway, outer.namespace) for each in routes)
+
+
+def _is_attached(route: Thing, gateway: Message, namespace: str) -> bool:
+    parents = maps(route.spec.get("parentRefs"))
+    names = [(each.get("name"), each.get("namespace", route.namespace)) for each in parents]
+    return not parents or "name" not in gateway or (gateway["name"], namespace) in names
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
@@ -339,5 +389,7 @@ _RULES: Final = (
     _security,
     _client_traffic,
     _proxy_order,
+    _patch_policies,
+    _overridden,
     _strips,
 )

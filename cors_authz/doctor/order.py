@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from cors_authz.doctor import catalogue
+from cors_authz.doctor import catalogue, mutation
 from cors_authz.doctor.finding import Finding, Rule
+from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, inner, maps
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
 
@@ -21,12 +22,13 @@ _CORS: Final = "envoy.extensions.filters.http.cors.v3.CorsPolicy"
 _MISSING: Final = frozenset({"allow_missing_or_failed", "allow_missing"})
 
 
-def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
-    """Say what is wrong with the order of filters; nothing where there is no ext_authz."""
+def findings(setup: Setup, manager: Manager, reads: Reads) -> Iterator[Finding]:
+    """Say what is wrong with the order of filters for a policy that reads so much; nothing without an ext_authz."""
     at = _first_check(manager)
     if at is None:
         return
     before, after = manager.filters[:at], manager.filters[at + 1 :]
+    yield from mutation.findings(setup, manager, before, reads)
     for each in before:
         for rule, detail in _in_front(each, manager):
             yield _found(setup, manager, each, rule, detail)
@@ -117,10 +119,10 @@ def _takes_grants(each: HttpFilter) -> bool:
 
 def removed_by(config: Message) -> Iterator[str]:
     """Give the CORS headers that a header_mutation takes off answers."""
-    for mutation in maps(inner(config, "mutations").get("response_mutations")):
-        prefix = inner(mutation, "remove_on_match", "key_matcher").get("prefix")
+    for change in maps(inner(config, "mutations").get("response_mutations")):
+        prefix = inner(change, "remove_on_match", "key_matcher").get("prefix")
         for name in CORS_RESPONSE_HEADERS:
-            if _is_removed(mutation, prefix, name):
+            if _is_removed(change, prefix, name):
                 yield name
 
 

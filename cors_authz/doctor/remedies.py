@@ -5,12 +5,12 @@ Objects of Istio 1.31 and Envoy Gateway 1.9; values are those of the chart in he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from cors_authz.doctor.finding import Finding
-from cors_authz.doctor.plane import Plane
+from cors_authz.doctor.plane import GatewayListener, Plane
 
 _CHART: Final = "# values of the chart\n"
 
@@ -108,9 +108,12 @@ _PATCH: Final = f"""\
   envoyGateway:
     patch: {{enabled: true, gateway: NAME, listeners: [{{name: http, port: 80, protocol: HTTP}}]}}
 """
+_ANY_GATEWAY: Final = "{kind: Gateway, name: NAME}"
+_FIRST_FREE: Final = 1024
+_FIRST_MOVED: Final = 10_000
 _TARGETS: Final = f"""\
 {_CHART}integrations:
-  envoyGateway: {{enabled: true, targetRefs: [{{kind: Gateway, name: NAME}}]}}
+  envoyGateway: {{enabled: true, targetRefs: [{_ANY_GATEWAY}]}}
 """
 
 
@@ -181,5 +184,26 @@ _OF_PLANE: Final[Mapping[Plane, Mapping[str, str]]] = MappingProxyType(
 
 
 def lines_of(finding: Finding) -> str:
-    """Give the YAML to have instead, in the words of who writes the configuration, where it has any for it."""
-    return _OF_PLANE[finding.plane].get(finding.rule.code, finding.rule.fix)
+    """Give the YAML to have instead, in the words of who writes the configuration, where it has any for it.
+
+    What is known of the Gateway is filled in, and what is a guess says so.
+    """
+    lines = _OF_PLANE[finding.plane].get(finding.rule.code, finding.rule.fix)
+    if not finding.listeners:
+        return lines
+    if lines == _PATCH:
+        return _patch_of(finding.listeners)
+    return lines.replace(_ANY_GATEWAY, _ANY_GATEWAY.replace("NAME", finding.listeners[0].gateway))
+
+
+def _patch_of(listeners: Sequence[GatewayListener]) -> str:
+    head = f"    patch:\n      enabled: true\n      gateway: {listeners[0].gateway}\n      listeners:\n"
+    return f"{_CHART}integrations:\n  envoyGateway:\n{head}{''.join(map(_listener, listeners))}"
+
+
+def _listener(listener: GatewayListener) -> str:
+    """Envoy Gateway moves ports that only root may have; whether a port was moved, no dump tells."""
+    given = listener.envoy_port
+    moved = _FIRST_MOVED < given < _FIRST_MOVED + _FIRST_FREE
+    port, guess = (given - _FIRST_MOVED, f"  # a guess: Envoy has {given}") if moved else (given, "")
+    return f"      - {{name: {listener.name}, port: {port}, protocol: {listener.protocol}}}{guess}\n"

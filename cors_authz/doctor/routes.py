@@ -63,12 +63,17 @@ def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
         return
     if not manager.tables:
         yield Finding(catalogue.UNRESOLVED, setup.at(manager), "the routes are sent by a control plane (RDS)")
-    routing = Routing(manager.tables, manager.config)
-    for route in routes:
-        yield from _coverage(manager, route)
-        yield from _matchers(manager, route, routing)
+    yield from coverage(setup, manager)
     yield from _strips(manager, routes)
     yield from _grants(routes)
+
+
+def coverage(setup: Setup, manager: Manager) -> Iterator[Finding]:
+    """Say which routes go unchecked, of a connection manager that has ext_authz."""
+    routing = Routing(manager.tables, manager.config)
+    for route in _routes(setup, manager):
+        yield from _coverage(manager, route)
+        yield from _matchers(manager, route, routing)
 
 
 def _routes(setup: Setup, manager: Manager) -> Iterator[_Route]:
@@ -108,9 +113,9 @@ def _unasked(setup: Setup, manager: Manager, routes: list[_Route]) -> Iterator[F
 
 
 def _coverage(manager: Manager, route: _Route) -> Iterator[Finding]:
-    if all(_is_asked(manager, levels) for levels in route.variants):
+    name = next((name for levels in route.variants if (name := _unasked_check(manager, levels))), "")
+    if not name:
         return
-    name = manager.checks[0].name
     if route.answers:
         yield Finding(catalogue.OWN_ANSWER, route.where, f"`{name}` is off here")
     elif _is_safe_skip(inner(route.config, "match")):
@@ -130,8 +135,15 @@ def _matchers(manager: Manager, route: _Route, routing: Routing) -> Iterator[Fin
             yield Finding(rule, route.where, detail)
 
 
-def _is_asked(manager: Manager, levels: Iterable[Message]) -> bool:
-    return any(_is_on(levels, check.name, default=not check.disabled) for check in manager.checks)
+def _unasked_check(manager: Manager, levels: tuple[Message, ...]) -> str:
+    """Name a check that is off; "" where all are made that are to be made.
+
+    Of those that act everywhere, each has to: which of several services is ours, no configuration tells. Of those that
+    act only where a route enables them, one is enough, as Envoy Gateway has one for each SecurityPolicy.
+    """
+    checks = [(check, _is_on(levels, check.name, default=not check.disabled)) for check in manager.checks]
+    is_any_on = any(is_on for _, is_on in checks)
+    return next((check.name for check, is_on in checks if not is_on and not (is_any_on and check.disabled)), "")
 
 
 def _is_on(levels: Iterable[Message], name: str, *, default: bool) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
+from cors_authz.doctor.canonical import CAMEL, Canonical, Stray
 from cors_authz.doctor.finding import Where
-from cors_authz.doctor.lined import LinedMap, line_of
-from cors_authz.doctor.plane import Plane
+from cors_authz.doctor.lined import line_of
+from cors_authz.doctor.plane import GatewayListener, Plane
 
 Message = Mapping[str, Any]
 """A message of Envoy's API, its fields in snake case."""
@@ -19,8 +20,7 @@ EXT_AUTHZ: Final = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 _MANAGER: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _STRUCTS: Final = frozenset({"xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"})
 _MATCHED: Final = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
-_CAMEL: Final = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][a-z0-9]*)+")
-_HUMP: Final = re.compile("([A-Z])")
+_OF_GATEWAY: Final = re.compile(r"([a-z0-9.-]+)/([a-z0-9.-]+)/([a-z0-9.-]+)")
 _NONE: Final[Message] = {}
 
 
@@ -55,7 +55,8 @@ class HttpFilter(NamedTuple):
 class Manager:
     """An HTTP connection manager: the listener that it serves, its filters, and the routes that are known of it.
 
-    `chain` names the filter chain that it stands in, where the listener has several.
+    `chain` names the filter chain that it stands in, where the listener has several. `upgrades` are what it is to
+    requests that upgrade, each by its type in `upgrade`, where those take filters of their own.
     """
 
     listener: str
@@ -66,6 +67,8 @@ class Manager:
     tables: tuple[Message, ...]
     server_names: tuple[str, ...] = ()
     verifies_clients: bool = False
+    upgrade: str = ""
+    upgrades: tuple[Manager, ...] = ()
 
     @property
     def checks(self) -> tuple[HttpFilter, ...]:
@@ -87,7 +90,9 @@ class Setup:
 
     `addresses` counts the endpoints of each cluster, where they are known; `admin` is the address of the admin
     interface. `is_sidecar` ones take what comes in for one application, and send out what it asks of others. What was
-    `refused` is not in force.
+    `refused` is not in force; `strays` are values that Envoy cannot read; `runtime` has the layers of its switches;
+    `listeners` are those of its Gateway, where Envoy Gateway wrote it. One that `awaits_listeners` was read from a file
+    beside which a control plane sends more.
     """
 
     source: str
@@ -98,11 +103,16 @@ class Setup:
     plane: Plane = Plane.FILE
     is_sidecar: bool = False
     refused: tuple[Refused, ...] = ()
+    strays: tuple[Stray, ...] = ()
+    runtime: Message = field(default_factory=dict)
+    listeners: tuple[GatewayListener, ...] = ()
+    awaits_listeners: bool = False
 
     def at(self, manager: Manager, *parts: str, line: int = 0) -> Where:
         """Name a place in a connection manager."""
         chain = (f"filter chain {manager.chain}",) if manager.chain else ()
-        said = " > ".join((f"listener {manager.listener}", *chain, *parts))
+        upgrade = (f"upgrade {manager.upgrade}",) if manager.upgrade else ()
+        said = " > ".join((f"listener {manager.listener}", *chain, *upgrade, *parts))
         return Where(self.source, line or line_of(manager.config), said)
 
 
@@ -147,7 +157,7 @@ def type_of(message: object) -> tuple[str, Message]:
     config = inner(message)
     name = str(config.get("@type", "")).rpartition("/")[2]
     if name in _STRUCTS:
-        return str(config.get("type_url", "")).rpartition("/")[2], inner(config, "value")
+        return str(config.get("type_url", "")).rpartition("/")[2], inner(Canonical().message(config.get("value")))
     return name, config
 
 
@@ -159,7 +169,8 @@ def setup_of_bootstrap(source: str, bootstrap: object) -> Setup:
 
     Raises: NotEnvoyError.
     """
-    read = inner(_snake(bootstrap, {}))
+    canonical = Canonical()
+    read = inner(canonical.message(bootstrap))
     static = inner(read, "static_resources")
     if not maps(static.get("listeners")):
         raise NotEnvoyError(
@@ -167,8 +178,9 @@ def setup_of_bootstrap(source: str, bootstrap: object) -> Setup:
         )
     clusters = {str(each.get("name")): each for each in maps(static.get("clusters"))}
     addresses = {name: count for name, each in clusters.items() if (count := _static_addresses(each)) is not None}
-    dynamic = _Dynamic(addresses=addresses, bootstrap=read)
-    return _setup(source, maps(static["listeners"]), clusters, dynamic)
+    dynamic = _Dynamic(addresses=addresses, bootstrap=read, strays=tuple(canonical.strays))
+    found = _setup(source, maps(static["listeners"]), clusters, dynamic)
+    return replace(found, awaits_listeners="lds_config" in inner(read, "dynamic_resources"))
 
 
 def setup_of_dump(source: str, dump: object) -> Setup:
@@ -201,6 +213,7 @@ class _Dynamic(NamedTuple):
     addresses: Mapping[str, int] = {}
     bootstrap: Message = _NONE
     refused: tuple[Refused, ...] = ()
+    strays: tuple[Stray, ...] = ()
 
 
 def _setup(source: str, listeners: Sequence[Message], clusters: Mapping[str, Message], dynamic: _Dynamic) -> Setup:
@@ -217,6 +230,9 @@ def _setup(source: str, listeners: Sequence[Message], clusters: Mapping[str, Mes
         _plane(node, [*listeners, *clusters.values()]),
         _is_sidecar(node, listeners),
         dynamic.refused,
+        dynamic.strays,
+        inner(dynamic.bootstrap, "layered_runtime"),
+        tuple(_of_gateway(listeners)),
     )
 
 
@@ -228,6 +244,20 @@ def _plane(node: Message, resources: Iterable[Message]) -> Plane:
     return Plane.FILE
 
 
+def _of_gateway(listeners: Iterable[Message]) -> Iterator[GatewayListener]:
+    """Read what Envoy Gateway calls `namespace/gateway/listener`; of several Gateways, the first."""
+    known = ""
+    for each in listeners:
+        found, address = _OF_GATEWAY.fullmatch(str(each.get("name", ""))), inner(each, "address", "socket_address")
+        if not found or address.get("protocol") == "UDP":
+            continue
+        namespace, gateway, name = found.groups()
+        known = known or f"{namespace}/{gateway}"
+        if known == f"{namespace}/{gateway}":
+            protocol = "HTTPS" if any("transport_socket" in chain for chain in _chains(each)) else "HTTP"
+            yield GatewayListener(gateway, name, int(number(address.get("port_value"), 0)), protocol)
+
+
 def _is_sidecar(node: Message, listeners: Iterable[Message]) -> bool:
     """By its name, as Istio gives it; else by a listener for what comes in."""
     kind, mark, _ = str(node.get("id", "")).partition("~")
@@ -237,8 +267,8 @@ def _is_sidecar(node: Message, listeners: Iterable[Message]) -> bool:
 def _sections(dump: object) -> Mapping[str, Message]:
     found = {type_of(each)[0].rpartition(".")[2]: each for each in maps(inner(dump).get("configs"))}
     # As tools print it that go by protobuf's own JSON.
-    is_camel = any(map(_CAMEL.fullmatch, found.get("ListenersConfigDump", _NONE)))
-    return inner(_snake(found, {})) if is_camel else found
+    is_camel = any(map(CAMEL.fullmatch, found.get("ListenersConfigDump", _NONE)))
+    return {name: inner(Canonical().message(each)) for name, each in found.items()} if is_camel else found
 
 
 def _section(sections: Mapping[str, Message], section: str, key: str) -> Iterator[Message]:
@@ -314,7 +344,7 @@ def _manager(listener: Message, chain: Message, config: Message, dynamic: _Dynam
     # Over QUIC, the context of TLS is one level further down.
     common = inner(tls, "common_tls_context") or inner(tls, "downstream_tls_context", "common_tls_context")
     verifies = any(key in common for key in common if "validation_context" in key)
-    return Manager(
+    manager = Manager(
         name,
         _chain_name(listener, chain),
         str(listener.get("traffic_direction", "")),
@@ -324,22 +354,37 @@ def _manager(listener: Message, chain: Message, config: Message, dynamic: _Dynam
         tuple(texts(inner(chain, "filter_chain_match").get("server_names"))),
         verifies,
     )
+    return replace(manager, upgrades=tuple(_upgrades(manager, dynamic)))
+
+
+def _upgrades(manager: Manager, dynamic: _Dynamic) -> Iterator[Manager]:
+    for each in maps(manager.config.get("upgrade_configs")):
+        filters = maps(each.get("filters"))
+        if filters:
+            named = str(each.get("upgrade_type", ""))
+            yield replace(manager, upgrade=named, filters=tuple(_filter(one, dynamic) for one in filters))
 
 
 def _tables(config: Message, dynamic: _Dynamic) -> Iterator[Message]:
     if "route_config" in config:
         yield inner(config, "route_config")
-    scopes = inner(config, "scoped_routes", "scoped_route_configurations_list")
-    named = [str(each.get("route_configuration_name")) for each in maps(scopes.get("scoped_route_configurations"))]
+    listed = inner(config, "scoped_routes", "scoped_route_configurations_list")
+    scopes = maps(listed.get("scoped_route_configurations"))
+    yield from (inner(each, "route_configuration") for each in scopes if "route_configuration" in each)
+    named = [str(each.get("route_configuration_name")) for each in scopes]
     named.append(str(inner(config, "rds").get("route_config_name")))
     yield from (dynamic.tables[name] for name in named if name in dynamic.tables)
 
 
+def _in_force(entry: Message, dynamic: _Dynamic) -> object:
+    """Give what a control plane sent of a filter; until it sends any, the default is in force."""
+    sent = dynamic.filters.get(str(entry.get("name")), _NONE).get("typed_config")
+    return sent or inner(entry, "config_discovery").get("default_config")
+
+
 def _filter(entry: Message, dynamic: _Dynamic) -> HttpFilter:
-    name, config = type_of(entry.get("typed_config"))
     discovery = inner(entry, "config_discovery")
-    if discovery:
-        name, config = type_of(dynamic.filters.get(str(entry.get("name")), _NONE).get("typed_config"))
+    name, config = type_of(_in_force(entry, dynamic) if discovery else entry.get("typed_config"))
     conditional = name == _MATCHED
     matcher = inner(config, "xds_matcher") or inner(config, "matcher") if conditional else _NONE
     if conditional:
@@ -355,23 +400,3 @@ def _filter(entry: Message, dynamic: _Dynamic) -> HttpFilter:
         line_of(entry),
         matcher,
     )
-
-
-def _snake(value: Any, done: dict[int, Any]) -> Any:  # noqa: ANN401 -- JSON
-    """Name fields as dumps do: a bootstrap may write them in camel case, too. What is aliased is done once."""
-    if not isinstance(value, Mapping | list):
-        return value
-    if id(value) not in done:
-        done[id(value)] = [_snake(each, done) for each in value] if isinstance(value, list) else _renamed(value, done)
-    return done[id(value)]
-
-
-def _renamed(value: Mapping[str, Any], done: dict[int, Any]) -> LinedMap:
-    built = LinedMap({_snake_name(str(key)): _snake(each, done) for key, each in value.items()})
-    built.line = line_of(value)
-    built.lines = {_snake_name(str(key)): line_of(value, key) for key in value}
-    return built
-
-
-def _snake_name(key: str) -> str:
-    return _HUMP.sub(r"_\1", key).lower() if _CAMEL.fullmatch(key) else key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -64,12 +65,26 @@ def of_file(name: str, *flags: str) -> Rendered:
 
 def of_values(folder: Path, values: Mapping[str, Any], *flags: str, release: str = "shop") -> Rendered:
     """Render the chart with these values above those of `ci/values-deployment.yaml`."""
+    return _rendered(_templated(folder, values, "values-deployment", *flags, release=release))
+
+
+def text_of_values(
+    folder: Path, values: Mapping[str, Any], *flags: str, base: str = "values-deployment", release: str = "shop"
+) -> str:
+    """Render the chart with these values above those of a file of `ci/`, and give the text."""
+    process = _templated(folder, values, base, *flags, release=release)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def _templated(
+    folder: Path, values: Mapping[str, Any], base: str, *flags: str, release: str
+) -> subprocess.CompletedProcess[str]:
     file = folder / "values.yaml"
-    file.write_text(yaml.safe_dump(dict(values)))
-    base = VALUES["values-deployment"]
-    return _rendered(
-        helm("template", release, CHART, "--namespace", "cors", "--values", base, "--values", file, *flags)
-    )
+    # PyYAML knows no `1e3`, and would write that text as helm reads a number.
+    file.write_text(json.dumps(values))
+    words = ("template", release, CHART, "--namespace", "cors", "--values", VALUES[base], "--values", file)
+    return helm(*words, *flags)
 
 
 def _rendered(process: subprocess.CompletedProcess[str]) -> Rendered:

@@ -19,7 +19,19 @@ from cors_authz.envoy.bootstrap import Address, Options, authz_cluster, authz_fi
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import check_policy
 from helm import generated
-from tests.helm.rendering import KUBECTL, VALUES, Kind, Rendered, containers, helm, needs_helm, of_file, of_values, pods
+from tests.helm.rendering import (
+    KUBECTL,
+    VALUES,
+    Kind,
+    Rendered,
+    containers,
+    helm,
+    needs_helm,
+    of_file,
+    of_values,
+    pods,
+    text_of_values,
+)
 
 pytestmark = needs_helm
 
@@ -348,9 +360,8 @@ def test_the_patch_of_a_sidecar_leaves_the_rest_of_a_deployment_as_it_was(tmp_pa
     }
 
 
-def _patches(name: str) -> dict[str, Any]:
-    filters = [each for each in of_file("values-istio").of("EnvoyFilter") if each["metadata"]["name"].endswith(name)]
-    return {each["applyTo"]: each["patch"]["value"] for each in filters[0]["spec"]["configPatches"]}
+def _patches(rendered: Rendered) -> dict[str, Any]:
+    return {each["applyTo"]: each["patch"]["value"] for each in rendered.one("EnvoyFilter")["spec"]["configPatches"]}
 
 
 @pytest.mark.parametrize(
@@ -387,7 +398,7 @@ def _without_request_id(metadata: list[Kind]) -> list[Kind]:
 
 
 def test_istio_is_told_what_every_envoy_is_told() -> None:
-    patches = _patches("ingress")
+    patches = _patches(of_file("values-istio-tls"))
     cluster = authz_cluster([Address("127.0.0.1", 9191)], None)
     assert patches["CLUSTER"] == {key: cluster[key] for key in patches["CLUSTER"]}
     assert patches["VIRTUAL_HOST"] == host_settings()
@@ -426,9 +437,10 @@ def test_envoy_gateway_is_told_what_every_envoy_is_told() -> None:
     rendered = of_file("values-envoy-gateway")
     policy = rendered.one("SecurityPolicy")["spec"]["extAuth"]
     assert [each["port"] for each in policy["grpc"]["backendRefs"]] == [9191, 9192]
+    whole = of_file("values-envoy-gateway-tls")
     values = {
         each["operation"].get("path"): each["operation"]["value"]
-        for each in rendered.one("EnvoyPatchPolicy")["spec"]["jsonPatches"]
+        for each in whole.one("EnvoyPatchPolicy")["spec"]["jsonPatches"]
     }
     (protocol,) = authz_cluster([Address("127.0.0.1", 9191)], None)["typed_extension_protocol_options"].values()
     ours = authz_filter(Options())["typed_config"]
@@ -439,7 +451,7 @@ def test_envoy_gateway_is_told_what_every_envoy_is_told() -> None:
     )
     grant = rendered.one("ReferenceGrant")
     assert (grant["metadata"]["namespace"], grant["spec"]["from"][0]["namespace"]) == ("cors", "shop")
-    assert of_file("values-envoy-gateway-tls").of("ReferenceGrant") == []
+    assert whole.of("ReferenceGrant") == []
 
 
 def test_a_route_asks_the_service_and_takes_off_what_upstreams_say() -> None:
@@ -458,6 +470,135 @@ def test_a_route_asks_the_service_and_takes_off_what_upstreams_say() -> None:
         "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}],
         "to": [service],
     }
+
+
+_ATTACHED: Final = "integrations: {istio: {enabled: true, attachments: [{name: a, namespace: b, selector: {c: d}%s}]}}"
+_TARGETS: Final = (
+    "integrations: {envoyGateway: {enabled: true, targetRefs: [%s], patch: {enabled: true, gateway: edge,"
+    " listeners: [{name: http, port: 80, protocol: HTTP}]}}}"
+)
+_ROUTES: Final = (
+    "integrations: {gatewayApi: {enabled: true, routes: [{name: a, parentRefs: [{name: b}],"
+    " backendRefs: [{name: c}]}]}}"
+)
+STRIPPED: Final[dict[str, tuple[str, set[str]]]] = {
+    "all that Istio's gateway serves": (_ATTACHED % "", {"EnvoyFilter"}),
+    "some hosts of Istio's gateway, where others keep what they say": (
+        _ATTACHED % ", rules: [{to: [{operation: {hosts: [api.shop.example]}}]}]",
+        set(),
+    ),
+    "the patched Gateway": (_TARGETS % "{kind: HTTPRoute, name: a}, {kind: Gateway, name: edge}", {"EnvoyPatchPolicy"}),
+    "a listener of the patched Gateway": (_TARGETS % "{kind: Gateway, name: edge, sectionName: http}", set()),
+    "another Gateway than the patched one": (_TARGETS % "{kind: Gateway, name: other}", set()),
+    "a route of the patched Gateway": (_TARGETS % "{kind: HTTPRoute, name: edge}", set()),
+    "routes of Gateway API": (_ROUTES, {"HTTPRoute"}),
+}
+
+
+@pytest.mark.parametrize(("attached", "kinds"), STRIPPED.values(), ids=STRIPPED)
+def test_upstreams_are_taken_at_their_word_but_where_all_is_asked_about(
+    attached: str, kinds: set[str], tmp_path: Path
+) -> None:
+    values = {"clusterChecks": False, "policy": {"files": None, "existingConfigMap": "shop"}}
+    stripped = of_values(tmp_path, yaml.safe_load(attached) | values)
+    kept = of_values(tmp_path, yaml.safe_load(attached) | values, "--set=integrations.stripUpstreamHeaders=false")
+    assert _strip(stripped) == kinds
+    assert (_strip(kept), len(kept.objects)) == (set(), len(stripped.objects))
+
+
+def _strip(rendered: Rendered) -> set[str]:
+    assert rendered.refusal == ""
+    return {each["kind"] for each in rendered.objects if "access-control-allow-origin" in str(each)}
+
+
+def test_a_target_of_istio_is_of_the_group_of_its_kind() -> None:
+    groups = {"Gateway": "gateway.networking.k8s.io", "Service": ""}
+    objects = of_file("values-istio").of("AuthorizationPolicy") + of_file("values-istio").of("EnvoyFilter")
+    targets = [target for each in objects for target in each["spec"].get("targetRefs", ())]
+    assert [(target["name"], target["group"] == groups[target["kind"]]) for target in targets] == [
+        ("edge", True),
+        ("orders", True),
+        ("edge", True),
+    ]
+
+
+def test_providers_of_two_long_names_stay_two(tmp_path: Path) -> None:
+    istio = {"enabled": True, "attachments": [{"name": "a", "namespace": "b", "selector": {"c": "d"}}]}
+    values = {"clusterChecks": False, "policy": {"files": None, "existingConfigMap": "shop"}}
+    values |= {"integrations": {"istio": istio}}
+    named = {
+        of_values(tmp_path, values | {"fullnameOverride": "a" * 61 + end}).one("AuthorizationPolicy")["spec"][
+            "provider"
+        ]["name"]
+        for end in "bc"
+    }
+    assert [len(each) for each in named] == [NAMESPACED_LENGTH] * 2
+
+
+def test_a_label_that_two_values_name_stands_once_and_none_selects_anew(tmp_path: Path) -> None:
+    every = {"commonLabels": {"team": "platform", "tier": "a"}, "podLabels": {"team": "", "app": "1e3"}}
+    every["podAnnotations"] = {"kubectl.kubernetes.io/default-container": "proxy", "note": "true"}
+    labels = {"team": "observability"}
+    metrics = {name: {"enabled": True, "labels": labels} for name in ("serviceMonitor", "prometheusRule", "dashboards")}
+    metrics["prometheusRule"]["runbookUrlPrefix"] = "https://git.example/a: b #"
+    text = text_of_values(tmp_path, every | {"metrics": metrics, "clusterChecks": False})
+    assert _repeated_keys(text) == []
+    objects = [each for each in yaml.safe_load_all(text) if each]
+    (pod,) = [each["spec"]["template"]["metadata"] for each in objects if each["kind"] == "Deployment"]
+    assert {key: value for key, value in pod["labels"].items() if "/" not in key} == {
+        "team": "",
+        "tier": "a",
+        "app": "1e3",
+    }
+    assert pod["annotations"] == every["podAnnotations"]
+    watched = [each["metadata"]["labels"] for each in objects if each["metadata"]["labels"]["team"] == "observability"]
+    assert [each["tier"] for each in watched] == ["a"] * 3
+    assert "runbook_url: 'https://git.example/a: b #docs/playbook.md" in text
+
+
+def _repeated_keys(text: str) -> list[str]:
+    mappings = [each for each in _nodes(text) if isinstance(each, yaml.MappingNode)]
+    keys = [[key.value for key, _ in each.value] for each in mappings]
+    return [key for each in keys for key in set(each) if each.count(key) > 1]
+
+
+def _nodes(text: str) -> Iterator[yaml.Node]:
+    left = list(yaml.compose_all(text))
+    while left:
+        node = left.pop()
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            left += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+
+
+@pytest.mark.parametrize("word", ["null", "true", "1e3"])
+@every_file
+def test_a_name_that_reads_as_something_else_stays_a_name(name: str, word: str, tmp_path: Path) -> None:
+    named = _named_by(tmp_path, name, word)
+    assert _bare(named, word) == _bare(_named_by(tmp_path, name, "other"), word)
+    assert f'namespace: "{word}"' in named
+
+
+def _named_by(folder: Path, name: str, word: str) -> str:
+    # A Service's name begins with a letter; namespaces and the names of others need not.
+    full = word if word.isalpha() else "a"
+    values = {
+        "fullnameOverride": full,
+        "nameOverride": full,
+        "priorityClassName": word,
+        "serviceAccount": {"create": False, "name": word},
+        "sidecar": {"envoyContainer": word},
+    }
+    return text_of_values(folder, values, f"--namespace={word}", base=name, release=word)
+
+
+def _bare(text: str, word: str) -> int:
+    """Count where the word stands without quotes, in texts within the text too."""
+    scalars = [each for each in _nodes(text) if isinstance(each, yaml.ScalarNode)]
+    within = sum(_bare(each.value, word) for each in scalars if each.style == "|" and "apiVersion" not in each.value)
+    return within + len([each for each in scalars if each.style is None and each.value == word])
 
 
 def test_a_certificate_names_the_services_and_nothing_else() -> None:
@@ -518,6 +659,14 @@ def test_notes_name_the_next_step_and_what_goes_wrong_without_it() -> None:
     assert all("mode: shadow" in each and "421" in each and "cors-authz doctor" in each for each in notes.values())
     assert "envoyExtAuthzGrpc" in notes["values-istio"]
     assert "kubectl --namespace cors patch deployment" in notes["values-sidecar"]
+    assert all("integrations.stripUpstreamHeaders=false" in each for each in notes.values())
+    assert "Put them into meshConfig" in notes["values-istio"]
+    assert (
+        'port-forward "$(kubectl --namespace istio-ingress get pods --selector istio=ingressgateway --output name'
+        in notes["values-istio"]
+    )
+    assert "the policy in `shop-policy`" in notes["values-existing"]
+    assert "`Overridden`" in notes["values-envoy-gateway"]
     assert "get securitypolicy shop-cors-authz" in notes["values-envoy-gateway"]
     assert "get httproute shop" in notes["values-gateway-api"]
     assert "shop-cors-authz-headless.cors.svc.cluster.local:9193`" in notes["values-workers"]

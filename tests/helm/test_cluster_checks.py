@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,10 +25,24 @@ ISTIO: Final = {
     "networking.istio.io/v1alpha3": ("EnvoyFilter",),
     "networking.istio.io/v1": ("DestinationRule",),
 }
+GATEWAYS: Final = {
+    "gateway.envoyproxy.io/v1alpha1": ("SecurityPolicy", "EnvoyPatchPolicy"),
+    "gateway.networking.k8s.io/v1": ("Gateway", "HTTPRoute"),
+}
 MESH: Final = "/api/v1/namespaces/istio-system/configmaps/istio"
 NAMESPACE: Final = "/api/v1/namespaces/cors"
 DEFAULT: Final = "/api/v1/namespaces/default"
-KNOWN: Final = "extensionProviders: [{name: shop-cors-authz-cors}]"
+HOST: Final = "shop-cors-authz.cors.svc.cluster.local"
+KNOWN: Final = (
+    "extensionProviders: [{name: shop-cors-authz-cors,"
+    f" envoyExtAuthzGrpc: {{service: {HOST}, port: 9191, timeout: 0.5s, failOpen: false}}}}]"
+)
+ROUTE: Final = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/shop"
+GATEWAY: Final = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways/edge"
+
+
+Held = Mapping[str, Mapping[str, Any] | None]
+"""The data of ConfigMaps and Secrets, and the specifications of others, by their paths."""
 
 
 class Case(NamedTuple):
@@ -38,7 +53,7 @@ class Case(NamedTuple):
 
     name: str
     values: str
-    held: Mapping[str, Mapping[str, str] | None]
+    held: Held
     said: Sequence[str]
     unsaid: Sequence[str] = ()
 
@@ -66,6 +81,88 @@ CASES: Final = {
     "a mesh whose configuration is empty": Case("values-istio", "", {MESH: {}}, ("the mesh knows no provider",)),
     "a mesh that knows the provider": Case(
         "values-istio", "", {MESH: {"mesh": KNOWN}, DEFAULT: {}, **PLACES}, (), ("knows no provider",)
+    ),
+    "a mesh that spells it in its own way": Case(
+        "values-istio",
+        "",
+        {
+            MESH: {"mesh": KNOWN.replace("envoyExtAuthzGrpc", "envoy_ext_authz_grpc").replace(HOST, f"cors/{HOST}")},
+            DEFAULT: {},
+            **PLACES,
+        },
+        (),
+        ("integrations.istio",),
+    ),
+    "a mesh whose provider of this name is another release's": Case(
+        "values-istio",
+        "",
+        {MESH: {"mesh": KNOWN.replace(HOST, "b.cors.svc.cluster.local").replace("9191", "9292")}, DEFAULT: {}},
+        (
+            "integrations.istio: the mesh's provider `shop-cors-authz-cors` is not this release's: service is `b.",
+            f"`, not `{HOST}`; port is 9292, not 9191; where it is another's,",
+            f"    service: {HOST}",
+        ),
+        ("knows no provider", "failOpen lets", "no timeout"),
+    ),
+    "a mesh whose provider fails open, and waits for ten minutes": Case(
+        "values-istio",
+        "",
+        {
+            MESH: {"mesh": KNOWN.replace("failOpen: false", "failOpen: true").replace("timeout: 0.5s, ", "")},
+            DEFAULT: {},
+            **PLACES,
+        },
+        ("is not this release's: failOpen lets requests pass without an answer; there is no timeout, and Istio's own",),
+    ),
+    "a mesh whose provider fails open in snake case": Case(
+        "values-istio",
+        "",
+        {MESH: {"mesh": KNOWN.replace("failOpen: false", "fail_open: true")}, DEFAULT: {}, **PLACES},
+        ("is not this release's: failOpen lets requests pass without an answer; where",),
+    ),
+    "a mesh whose provider is asked by HTTP": Case(
+        "values-istio",
+        "",
+        {MESH: {"mesh": KNOWN.replace("envoyExtAuthzGrpc", "envoyExtAuthzHttp")}, DEFAULT: {}, **PLACES},
+        ("is not this release's: it is no envoyExtAuthzGrpc; where",),
+    ),
+    "what Envoy Gateway attaches to": Case(
+        "values-envoy-gateway",
+        "",
+        {
+            DEFAULT: {},
+            **PLACES,
+            ROUTE: {},
+            GATEWAY: {"listeners": [{"name": "http"}, {"name": "https"}]},
+        },
+        (),
+        ("integrations.envoyGateway",),
+    ),
+    "no route and no Gateway that Envoy Gateway attaches to": Case(
+        "values-envoy-gateway",
+        "",
+        {DEFAULT: {}, **PLACES},
+        (
+            "integrations.envoyGateway.targetRefs[0]: there is no HTTPRoute `shop` in namespace `shop`, so nothing",
+            "integrations.envoyGateway.targetRefs[1]: there is no Gateway `edge` in namespace `shop`, so nothing",
+            "integrations.envoyGateway.patch.listeners[1]: there is no Gateway `edge` in namespace `shop`",
+        ),
+    ),
+    "a Gateway without such listeners": Case(
+        "values-envoy-gateway",
+        "",
+        {DEFAULT: {}, **PLACES, ROUTE: {}, GATEWAY: {"listeners": [{"name": "web"}, {"name": "https"}]}},
+        (
+            "envoyGateway.targetRefs[1]: the Gateway `edge` in namespace `shop` has no listener `http`; write one of: ",
+            "envoyGateway.patch.listeners[0]: the Gateway `edge` in namespace `shop` has no listener `http`",
+        ),
+        ("targetRefs[0]", "listeners[1]"),
+    ),
+    "a Gateway API that is too old for a target": Case(
+        "values-envoy-gateway",
+        "integrations: {envoyGateway: {targetRefs: [{kind: GRPCRoute, name: shop}], patch: {enabled: false}}}",
+        {DEFAULT: {}, **PLACES},
+        ("integrations.envoyGateway.targetRefs[0]: the cluster knows no GRPCRoute of gateway.networking.k8s.io/v1",),
     ),
     "a mesh whose configuration lies elsewhere": Case(
         "values-istio",
@@ -150,7 +247,7 @@ CASES: Final = {
 
 def _groups() -> dict[str, Any]:
     groups: dict[str, list[dict[str, str]]] = {}
-    for version in ISTIO:
+    for version in ISTIO | GATEWAYS:
         group, _, number = version.partition("/")
         groups.setdefault(group, []).append({"groupVersion": version, "version": number})
     listed = [
@@ -174,7 +271,7 @@ PAGES: Final[dict[str, dict[str, Any]]] = {
     "/api/v1": _kinds("v1", CORE),
     **{
         f"/apis/{version}": _kinds(version, {each: f"{each.lower()}s" for each in kinds})
-        for version, kinds in ISTIO.items()
+        for version, kinds in (ISTIO | GATEWAYS).items()
     },
 }
 
@@ -184,19 +281,24 @@ def _failure(code: int, reason: str, message: str) -> tuple[int, dict[str, Any]]
     return code, {**status, "code": code, "reason": reason, "message": message}
 
 
-def _object(path: str, held: Mapping[str, Mapping[str, str] | None]) -> tuple[int, dict[str, Any]]:
+def _object(path: str, held: Held) -> tuple[int, dict[str, Any]]:
     *_, plural, name = path.split("/")
     if path not in held:
         return _failure(404, "NotFound", f"`{name}` is not found")
     data = held[path]
     if data is None:
         return _failure(403, "Forbidden", f"`{name}` is forbidden")
-    kind = next(kind for kind, each in CORE.items() if each == plural)
-    return 200, {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "data": dict(data)}
+    kind = next((kind for kind, each in CORE.items() if each == plural), "")
+    if kind:
+        return 200, {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "data": dict(data)}
+    (version, kind), *_ = [
+        (version, each) for version, kinds in GATEWAYS.items() for each in kinds if f"{each.lower()}s" == plural
+    ]
+    return 200, {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": dict(data)}
 
 
 @contextmanager
-def _cluster(folder: Path, held: Mapping[str, Mapping[str, str] | None]) -> Iterator[Path]:
+def _cluster(folder: Path, held: Held) -> Iterator[Path]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
@@ -236,6 +338,20 @@ def _kubeconfig(folder: Path, server: str) -> Path:
         )
     )
     return file
+
+
+def test_notes_do_not_ask_for_a_provider_that_the_mesh_knows(tmp_path: Path) -> None:
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    # Notes are printed for what the API server would take, and this one knows few kinds.
+    shutil.rmtree(chart / "templates" / "tests")
+    for path in (chart / "templates").glob("*.yaml"):
+        path.unlink()
+    flags = ("--namespace", "cors", "--dry-run=server", "--values", VALUES["values-istio"], "--set=clusterChecks=true")
+    with _cluster(tmp_path, {MESH: {"mesh": KNOWN}, DEFAULT: {}, **PLACES}) as kubeconfig:
+        said = helm("install", "shop", chart, *flags, kubeconfig=kubeconfig)
+    assert "The mesh knows the provider `shop-cors-authz-cors`. Attached: istio-ingress/ingress," in said.stdout, said
+    assert "meshConfig" not in said.stdout
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -89,10 +89,81 @@ SCHEMA: Final = {
         "{integrations: {statusOnError: 200}}", ("at '/integrations/statusOnError': value must be one of 403",)
     ),
     "a name of 64 characters": Case(f"{{fullnameOverride: {'a' * 64}}}", ("at '/fullnameOverride': maxLength",)),
+    "a profile of AppArmor that confines nothing": Case(
+        "{podSecurityContext: {appArmorProfile: {type: Unconfined}}}",
+        ("at '/podSecurityContext/appArmorProfile/type': value must be one of 'RuntimeDefault', 'Localhost'",),
+    ),
+    "a type of SELinux that confines nothing": Case(
+        "{securityContext: {seLinuxOptions: {type: spc_t}}}", ("at '/securityContext/seLinuxOptions/type': 'not' fail",)
+    ),
+    "targets of Istio whose group is another kind's": Case(
+        "{integrations: {istio: {attachments: [{name: a, namespace: b, targetRefs: ["
+        "{kind: Gateway, name: c, group: ''}, {kind: Service, name: c, group: core},"
+        " {kind: ServiceEntry, name: c, group: ''}]}]}}}",
+        (
+            "at '/integrations/istio/attachments/0/targetRefs/0/group': value must be 'gateway.networking.k8s.io'",
+            "at '/integrations/istio/attachments/0/targetRefs/1/group': value must be ''",
+            "at '/integrations/istio/attachments/0/targetRefs/2/group': value must be 'networking.istio.io'",
+        ),
+    ),
+    "blocks of addresses that are none": Case(
+        "{networkPolicy: {checksFrom: [{ipBlock: {cidr: 10.0.0.0}}, {ipBlock: {cidr: 10.0.0.0/33}}],"
+        " metricsFrom: [{ipBlock: {cidr: 10.0.0.256/8}}, {ipBlock: {cidr: '2001:db8::1::/32'}}],"
+        " egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/016]}}, {ipBlock: {}}]}]}}",
+        (
+            "at '/networkPolicy/checksFrom/0/ipBlock/cidr': '10.0.0.0' does not match",
+            "at '/networkPolicy/checksFrom/1/ipBlock/cidr': '10.0.0.0/33' does not match",
+            "at '/networkPolicy/metricsFrom/0/ipBlock/cidr': '10.0.0.256/8' does not match",
+            "at '/networkPolicy/metricsFrom/1/ipBlock/cidr': '2001:db8::1::/32' does not match",
+            "at '/networkPolicy/egress/0/to/0/ipBlock/except/0': '10.1.0.0/016' does not match",
+            "at '/networkPolicy/egress/0/to/1/ipBlock': missing property 'cidr'",
+        ),
+    ),
+    "more pods missing than there are, and none": Case(
+        "{podDisruptionBudget: {maxUnavailable: 101%}, updateStrategy: {rollingUpdate: {maxUnavailable: 101%,"
+        " maxSurge: -1}}}",
+        (
+            "at '/podDisruptionBudget/maxUnavailable': '101%' does not match",
+            "at '/updateStrategy/rollingUpdate/maxUnavailable': '101%' does not match",
+            "at '/updateStrategy/rollingUpdate/maxSurge': minimum: got -1, want 0",
+        ),
+    ),
+    "no percent of pods that may ever be missing": Case(
+        "{podDisruptionBudget: {maxUnavailable: 0%}}", ("at '/podDisruptionBudget/maxUnavailable': '0%' does not",)
+    ),
+    "labels of dashboards that select": Case(
+        "{metrics: {dashboards: {labels: {app.kubernetes.io/name: other}}}}",
+        ("at '/metrics/dashboards/labels/app.kubernetes.io~1name': false schema",),
+    ),
     "no pod that may ever be missing, so that no node can be drained": Case(
         "{podDisruptionBudget: {maxUnavailable: 0}}", ("at '/podDisruptionBudget/maxUnavailable': minimum",)
     ),
 }
+
+# A null takes a default away, and what is not said Kubernetes leaves open.
+NULLS: Final = (
+    "podSecurityContext",
+    "podSecurityContext.runAsNonRoot",
+    "podSecurityContext.seccompProfile",
+    "podSecurityContext.seccompProfile.type",
+    "securityContext",
+    "securityContext.allowPrivilegeEscalation",
+    "securityContext.capabilities",
+    "securityContext.capabilities.drop",
+    "securityContext.privileged",
+    "securityContext.readOnlyRootFilesystem",
+    "securityContext.runAsNonRoot",
+    "securityContext.seccompProfile",
+    "securityContext.seccompProfile.type",
+    "networkPolicy",
+    "networkPolicy.enabled",
+    "podDisruptionBudget",
+    "podDisruptionBudget.enabled",
+    "integrations",
+    "integrations.timeoutMilliseconds",
+    "integrations.statusOnError",
+    "integrations.stripUpstreamHeaders",
+)
 
 ISTIO: Final = "integrations: {istio: {enabled: true, attachments: [{name: a, namespace: b, selector: {c: d}}]}}\n"
 EVERYONE: Final = """
@@ -182,6 +253,40 @@ MISTAKES: Final = {
     ),
     "a Deployment whose pods wait to be deleted": Case(
         "{updateStrategy: {type: OnDelete}}", ("updateStrategy.type: mode deployment has no `OnDelete`",)
+    ),
+    "a rollout that could replace no pod": Case(
+        "{updateStrategy: {rollingUpdate: {maxSurge: 0%, maxUnavailable: 0}}}",
+        ("updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced",),
+    ),
+    "a rollout of a DaemonSet that could replace no pod": Case(
+        "{mode: daemonset, updateStrategy: {rollingUpdate: {maxSurge: null, maxUnavailable: 0}}}",
+        ("updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0",),
+    ),
+    "a rollout of a DaemonSet that both adds and misses": Case(
+        "{mode: daemonset, updateStrategy: {rollingUpdate: {maxUnavailable: null}}}",
+        ("updateStrategy.rollingUpdate: a DaemonSet takes maxSurge or maxUnavailable, and both are above 0",),
+    ),
+    "a mount of no volume": Case(
+        "{extraVolumes: [{name: a, emptyDir: {}}], extraVolumeMounts: [{name: a, mountPath: /a},"
+        " {name: b, mountPath: /b}]}",
+        ("extraVolumeMounts[1].name: there is no volume `b`; add it to extraVolumes, or write one of: a, cors-authz-",),
+    ),
+    "a policy in shadow, where pages would lose what their upstreams grant": Case(
+        "{clusterChecks: false, integrations: {"
+        "istio: {enabled: true, attachments: [{name: a, namespace: b, selector: {c: d}}]},"
+        "gatewayApi: {enabled: true, routes: [{name: a, parentRefs: [{name: b}], backendRefs: [{name: c}]}]}}}",
+        (
+            "policy.files.policy.yaml: defaults.mode: shadow changes no answer, but integrations.istio, integrations.",
+            "break; set integrations.stripUpstreamHeaders=false until the policy is in force\n",
+        ),
+    ),
+    "a group in shadow beside others, in an object, where a Gateway would lose what upstreams grant": Case(
+        "{clusterChecks: false, integrations: {envoyGateway: {enabled: true, targetRefs: [{kind: Gateway, name: edge}],"
+        " patch: {enabled: true, gateway: edge, listeners: [{name: http, port: 80, protocol: HTTP}]}}},"
+        " policy: {files: {policy.yaml: {apiVersion: cors-authz/v1, kind: PolicyBundle, metadata: {name: a},"
+        " resourceGroups: {a: {match: [{hosts: [a.example]}], allow: []}, b: {match: [{hosts: [b.example]}], allow: [],"
+        " mode: shadow}}}}}}",
+        ("policy.files.policy.yaml: resourceGroups.b.mode: shadow changes no answer, but integrations.envoyGateway",),
     ),
     "fewer at most than at least": Case(
         "{autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 3}}", ("minReplicas 5 is above maxReplicas 3",)
@@ -289,6 +394,19 @@ ODD: Final = {
     "variables of one's own": "extraEnv: [{name: POD_NAME, value: a}, {name: TZ, value: UTC}]",
     "shapes that no policy has are left to `check`": "policy: {files: {a.yaml: '{kind: PolicyPart, originGroups: 7,"
     " metadata: [8], resourceGroups: {a: 3, b: {allow: [4, {origins: 5}]}, c: {allow: 6}}}'}}",
+    "blocks of addresses": "networkPolicy: {checksFrom: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}],"
+    " metricsFrom: [{ipBlock: {cidr: '2001:db8::/32'}}, {ipBlock: {cidr: '::/0'}}, {ipBlock: {cidr: 0.0.0.0/0}},"
+    " {ipBlock: {cidr: 'FE80:0:0:0:1:2:3:4/128'}}]}",
+    "whoever is confined in another way": "securityContext: {seLinuxOptions: {type: container_t, level: 's0:c1'},"
+    " appArmorProfile: {type: Localhost, localhostProfile: cors}}",
+    "a rollout by misses": "updateStrategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 25%}}",
+    "a rollout as Kubernetes would": "updateStrategy: {rollingUpdate: {maxSurge: null, maxUnavailable: 0}}",
+    "pods that are recreated": "updateStrategy: {type: Recreate, rollingUpdate: {maxSurge: 0, maxUnavailable: 0}}",
+    "the chart's own volume at another place": "extraVolumeMounts: [{name: cors-authz-policy, mountPath: /policy}]",
+    "a policy in shadow beside upstreams that are taken at their word": "{clusterChecks: false, integrations: {"
+    "stripUpstreamHeaders: false, istio: {enabled: true, attachments: [{name: a, namespace: b, selector: {c: d}}]}}}",
+    "a policy in shadow for some hosts, where none is stripped": "{clusterChecks: false, integrations: {istio: {"
+    "enabled: true, attachments: [{name: a, namespace: b, selector: {c: d}, rules: [{}]}]}}}",
     "every origin without credentials": "policy: {files: {a.yaml: '{kind: PolicyPart, originGroups: {all: {any: true}},"
     " resourceGroups: {a: {allow: [{origins: [all]}, {origins: [all], credentials: [bearer]}]}}}'}}",
 }
@@ -299,6 +417,13 @@ def test_is_refused(case: Case, tmp_path: Path) -> None:
     values: dict[str, Any] = yaml.safe_load(case.values)
     refusal = of_values(tmp_path, values).refusal
     assert [text for text in case.refused if text not in refusal] == [], refusal
+
+
+@pytest.mark.parametrize("path", NULLS)
+def test_a_default_that_protects_cannot_be_taken_away(path: str) -> None:
+    *above, name = path.split(".")
+    refusal = of_file("values-deployment", "--set", f"{path}=null").refusal
+    assert f"at '{''.join(f'/{each}' for each in above)}': missing property '{name}'" in refusal
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)

@@ -7,9 +7,10 @@ import copy
 import http.client
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -21,10 +22,11 @@ from cors_authz.demo.envoy_process import EnvoyProcess
 from cors_authz.demo.identity import Issuer
 from cors_authz.doctor.diagnose import diagnose
 from cors_authz.doctor.reads import Reads
-from cors_authz.doctor.setup import setup_of_dump
+from cors_authz.doctor.setup import Setup, setup_of_bootstrap, setup_of_dump
 from cors_authz.envoy.bootstrap import Address, Config, Options, bootstrap
 
 LOOPBACK: Final = Address("127.0.0.1", 0)
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 SERVICE: Final = Address("127.0.0.1", 9191)
 """Nobody listens there: nothing of this needs an answer."""
 
@@ -230,11 +232,11 @@ def _gate(config: Config, *permissions: Config) -> None:
     manager["route_config"]["virtual_hosts"][0]["domains"] = ["a.example"]
 
 
-def _is_unasked(envoy: EnvoyProcess, host: str) -> bool:
+def _is_unasked(envoy: EnvoyProcess, host: str, headers: Mapping[str, str] = NO_HEADERS) -> bool:
     """Tell whether a request goes on to the upstream: 503, as it is not there. A check fails with 500."""
     connection = http.client.HTTPConnection(envoy.address.host, envoy.address.port, timeout=10)
     with contextlib.closing(connection):
-        connection.request("GET", "/", headers={"Host": host})
+        connection.request("GET", "/", headers={"Host": host, **headers})
         return connection.getresponse().status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
@@ -273,6 +275,129 @@ def test_a_host_that_the_doctor_names_is_one_that_passes_unasked(sentence: str, 
     told = " ".join(each.detail for each in diagnose(setup_of_dump("dump", dump)) if each.rule.code == "DR009")
     named = re.findall(r"`Host: ([^`]+)`", told)
     assert (named, set(named) - set(passed), bool(passed)) == (expected, set(), bool(expected))
+
+
+# --- what passes although it looks as if it were asked about ----------------------------------------------------------
+
+_OFF: Final = {"@type": f"{_TYPES}.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
+_WEBSOCKET: Final = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+_ANYTHING: Final = {"any": True}
+
+
+def _check(config: Config) -> dict[str, Any]:
+    found: dict[str, Any] = _manager(config)["http_filters"][0]["typed_config"]
+    return found
+
+
+def _route(config: Config) -> dict[str, Any]:
+    found: dict[str, Any] = _manager(config)["route_config"]["virtual_hosts"][0]["routes"][0]
+    return found
+
+
+def _switch_off_by_the_runtime(config: Config) -> None:
+    _check(config)["filter_enabled"] = {"runtime_key": "authz.on", "default_value": {"numerator": 100}}
+    config["layered_runtime"] = {"layers": [{"name": "s", "static_layer": {"authz": {"on": 0}}}]}
+
+
+def _check_few_of_a_million(config: Config) -> None:
+    _check(config)["filter_enabled"] = {"default_value": {"numerator": 100, "denominator": 2}}
+
+
+def _switch_off_by_a_name_in_camel_case(config: Config) -> None:
+    _manager(config)["http_filters"][0]["name"] = "extAuthz"
+    _route(config)["typed_per_filter_config"] = {"extAuthz": _OFF}
+
+
+def _upgraded(config: Config, *filters: Config, **fields: object) -> None:
+    chain = [*filters, _manager(config)["http_filters"][-1]]
+    _manager(config)["upgrade_configs"] = [{"upgrade_type": "websocket", "filters": chain, **fields}]
+
+
+def _disable_for_upgrades(config: Config) -> None:
+    _upgraded(config, copy.deepcopy(_manager(config)["http_filters"][0]) | {"disabled": True})
+
+
+def _fail_open_for_upgrades(config: Config) -> None:
+    check = copy.deepcopy(_manager(config)["http_filters"][0])
+    check["typed_config"]["failure_mode_allow"] = True
+    _upgraded(config, check)
+
+
+def _upgrade_by_the_route(config: Config) -> None:
+    _upgraded(config, enabled=False)
+    _route(config)["route"]["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+
+
+def _turn_the_gate_round(config: Config) -> None:
+    _gate(config, _ANYTHING)
+    _manager(config)["http_filters"][1]["typed_config"]["filter_enabled_metadata"]["invert"] = True
+
+
+def _put_the_gate_behind(config: Config) -> None:
+    _gate(config, _ANYTHING)
+    filters = _manager(config)["http_filters"]
+    filters[0], filters[1] = filters[1], filters[0]
+
+
+def _take_the_gate_off_the_route(config: Config) -> None:
+    _gate(config, _ANYTHING)
+    own = {"envoy.filters.http.rbac": {"@type": f"{_TYPES}.rbac.v3.RBACPerRoute"}}
+    _route(config)["typed_per_filter_config"] = own
+
+
+def _route_by_scopes(config: Config) -> None:
+    _route(config)["typed_per_filter_config"] = {"envoy.filters.http.ext_authz": _OFF}
+    table = _manager(config).pop("route_config")
+    header = {"name": "host", "index": 0, "element_separator": ";"}
+    scope = {"name": "a", "route_configuration": table, "key": {"fragments": [{"string_key": "a.example"}]}}
+    _manager(config)["scoped_routes"] = {
+        "name": "scopes",
+        "scope_key_builder": {"fragments": [{"header_value_extractor": header}]},
+        "scoped_route_configurations_list": {"scoped_route_configurations": [scope]},
+    }
+
+
+def _fail_open_by_a_text(config: Config) -> None:
+    _check(config)["failure_mode_allow"] = "true"
+
+
+PASSING: Final[dict[str, tuple[Callable[[Config], None], list[str]]]] = {
+    "nothing": (lambda _: None, []),
+    "the runtime": (_switch_off_by_the_runtime, ["DR013", "DR014"]),
+    "an enum by its number": (_check_few_of_a_million, ["DR004"]),
+    "a boolean in a text": (_fail_open_by_a_text, ["DR010"]),
+    "a name in camel case": (_switch_off_by_a_name_in_camel_case, ["DR002"]),
+    "filters of upgrades, disabled": (_disable_for_upgrades, ["DR002"]),
+    "filters of upgrades that fail open": (_fail_open_for_upgrades, ["DR010"]),
+    "filters of upgrades that a route takes": (_upgrade_by_the_route, ["DR005"]),
+    "Istio's gate": (lambda config: _gate(config, _ANYTHING), []),
+    "Istio's gate, turned round": (_turn_the_gate_round, ["DR001"]),
+    "Istio's gate behind the check": (_put_the_gate_behind, ["DR001"]),
+    "Istio's gate, taken off a route": (_take_the_gate_off_the_route, ["DR002"]),
+    "routes of a scope": (_route_by_scopes, ["DR002"]),
+}
+
+
+@pytest.mark.parametrize("sentence", PASSING)
+def test_what_passes_unasked_is_what_the_doctor_names(sentence: str, envoy_binary: Path) -> None:
+    break_it, expected = PASSING[sentence]
+    config = exported()
+    _check(config)["status_on_error"] = {"code": 500}
+    break_it(config)
+    with EnvoyProcess(envoy_binary, config) as envoy:
+        dump = orjson.loads(envoy.admin("/config_dump?include_eds"))
+        passes = any(_is_unasked(envoy, "a.example", headers) for headers in ({}, _WEBSOCKET))
+    told = [[each.rule.code for each in diagnose(read)] for read in (setup_of_dump("dump", dump), _written(config))]
+    assert (told, passes) == ([expected, expected], bool(expected))
+
+
+def _written(config: Config) -> Setup:
+    return setup_of_bootstrap("envoy.yaml", orjson.loads(orjson.dumps(config)))
 
 
 def _manager(config: Config) -> dict[str, Any]:

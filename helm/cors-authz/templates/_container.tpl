@@ -117,7 +117,7 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
 
 {{- define "cors-authz.own-env" -}}
 {{- range $name, $value := include "cors-authz.settings" . | fromYaml }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- if .Values.otel.endpoint }}
@@ -127,7 +127,7 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
   value: k8s.namespace.name={{ .Release.Namespace }},k8s.pod.name=$(POD_NAME)
 {{- with .Values.otel.headersSecret }}
 - name: OTEL_EXPORTER_OTLP_HEADERS
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: headers}}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: headers}}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -142,25 +142,25 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
 {{- $values := .Values -}}
 - name: cors-authz-policy
   configMap:
-    name: {{ include "cors-authz.policy-config-map" . }}
+    name: {{ include "cors-authz.policy-config-map" . | quote }}
 {{- if or $values.jwks.existingConfigMap $values.jwks.existingSecret }}
 - name: cors-authz-jwks
 {{- if $values.jwks.existingConfigMap }}
-  configMap: {name: {{ $values.jwks.existingConfigMap }}}
+  configMap: {name: {{ $values.jwks.existingConfigMap | quote }}}
 {{- else }}
-  secret: {secretName: {{ $values.jwks.existingSecret }}, defaultMode: {{ include "cors-authz.secret-mode" . }}}
+  secret: {secretName: {{ $values.jwks.existingSecret | quote }}, defaultMode: {{ include "cors-authz.secret-mode" . }}}
 {{- end }}
 {{- end }}
 {{- if $values.tls.enabled }}
 - name: cors-authz-tls
-  secret: {secretName: {{ include "cors-authz.tls-secret" . }}, defaultMode: {{ include "cors-authz.secret-mode" . }}}
+  secret: {secretName: {{ include "cors-authz.tls-secret" . | quote }}, defaultMode: {{ include "cors-authz.secret-mode" . }}}
 {{- end }}
 {{- with $values.audit.keySecret }}
 - name: cors-authz-audit-key
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: {{ include "cors-authz.secret-mode" $ }}
-    items: [{key: {{ $values.audit.keySecretKey }}, path: {{ $values.audit.keySecretKey }}}]
+    items: [{key: {{ $values.audit.keySecretKey | quote }}, path: {{ $values.audit.keySecretKey | quote }}}]
 {{- end }}
 {{- if eq $values.mode "sidecar" }}
 - name: cors-authz-socket
@@ -184,7 +184,7 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
 - {name: cors-authz-audit-key, mountPath: /etc/cors-authz/audit, readOnly: true}
 {{- end }}
 {{- if eq $values.mode "sidecar" }}
-- {name: cors-authz-socket, mountPath: {{ $values.sidecar.socketFolder }}}
+- {name: cors-authz-socket, mountPath: {{ $values.sidecar.socketFolder | quote }}}
 {{- end }}
 {{- with $values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -200,10 +200,10 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
 {{- define "cors-authz.container-ports" -}}
 {{- range $number := until (int .Values.workers) }}
 {{- if ne $.Values.mode "sidecar" }}
-- {name: {{ include "cors-authz.port-name" (list "grpc" $number) }}, containerPort: {{ add $.Values.server.port $number }}, protocol: TCP}
+- {name: {{ include "cors-authz.port-name" (list "grpc" $number) | quote }}, containerPort: {{ add $.Values.server.port $number }}, protocol: TCP}
 {{- end }}
 {{- if $.Values.metrics.enabled }}
-- {name: {{ include "cors-authz.port-name" (list "metrics" $number) }}, containerPort: {{ add $.Values.metrics.port $number }}, protocol: TCP}
+- {name: {{ include "cors-authz.port-name" (list "metrics" $number) | quote }}, containerPort: {{ add $.Values.metrics.port $number }}, protocol: TCP}
 {{- end }}
 {{- end }}
 {{- end -}}

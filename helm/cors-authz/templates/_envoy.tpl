@@ -11,10 +11,32 @@
 - access-control-allow-private-network
 {{- end -}}
 
+{{/*
+dict root attachment: whether an attachment's EnvoyFilter takes them off. It would on every host of the proxy, so with
+`rules` it takes off none: of what the service is asked about, it blanks them itself.
+*/}}
+{{- define "cors-authz.istio-strips" -}}
+{{- if and .root.Values.integrations.stripUpstreamHeaders (not .attachment.rules) (include "cors-authz.takes-envoy-filter" .attachment) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* The same of the patched Gateway: it does where the whole of it is attached. */}}
+{{- define "cors-authz.envoy-gateway-strips" -}}
+{{- $gateway := .Values.integrations.envoyGateway -}}
+{{- $whole := false -}}
+{{- range $gateway.targetRefs -}}
+{{- if and (eq .kind "Gateway") (eq .name $gateway.patch.gateway) (not .sectionName) }}{{ $whole = true }}{{ end -}}
+{{- end -}}
+{{- if and .Values.integrations.stripUpstreamHeaders $whole -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- define "cors-authz.initial-metadata" -}}
 # In `retry_policy` a timeout for each try has no effect.
 - {key: x-envoy-upstream-rq-per-try-timeout-ms, value: {{ div .Values.integrations.timeoutMilliseconds 5 | quote }}}
-- {key: x-request-id, value: "%REQ(X-REQUEST-ID)%"}
+- {key: x-request-id, value: "%REQ(X-REQUEST-ID):128%"}
 {{- end -}}
 
 {{- define "cors-authz.retry-policy" -}}

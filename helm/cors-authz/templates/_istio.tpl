@@ -2,12 +2,12 @@
 
 {{/* The mesh knows its providers by one name each, whatever namespace they serve from. */}}
 {{- define "cors-authz.provider" -}}
-{{- default (printf "%s-%s" (include "cors-authz.fullname" .) .Release.Namespace | trunc 63 | trimSuffix "-") .Values.integrations.istio.provider -}}
+{{- default (include "cors-authz.cut" (list (printf "%s-%s" (include "cors-authz.fullname" .) .Release.Namespace) 63)) .Values.integrations.istio.provider -}}
 {{- end -}}
 
 {{- define "cors-authz.mesh-config" -}}
 extensionProviders:
-- name: {{ include "cors-authz.provider" . }}
+- name: {{ include "cors-authz.provider" . | quote }}
   envoyExtAuthzGrpc:
     service: {{ include "cors-authz.host" . }}
     port: {{ .Values.server.port }}
@@ -23,6 +23,15 @@ extensionProviders:
 {{- if ne .kind "Gateway" }}{{ $takes = false }}{{ end -}}
 {{- end -}}
 {{- $takes | ternary "true" "" -}}
+{{- end -}}
+
+{{/* An attachment's targets. Istio reads one of another group, or of none, as no target of its own, and attaches nothing. */}}
+{{- define "cors-authz.istio-target-refs" -}}
+{{- $gateway := "gateway.networking.k8s.io" -}}
+{{- $groups := dict "Gateway" $gateway "GatewayClass" $gateway "Service" "" "ServiceEntry" "networking.istio.io" -}}
+{{- range .targetRefs }}
+- {group: {{ get $groups .kind | quote }}, kind: {{ .kind }}, name: {{ .name | quote }}}
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -70,16 +79,18 @@ same route: each host stands with any port too, or such a request would pass una
           initial_metadata: {{- include "cors-authz.initial-metadata" .root | nindent 10 }}
         validate_mutations: true
         charge_cluster_response_stats: false
+{{- if include "cors-authz.istio-strips" . }}
 - applyTo: VIRTUAL_HOST
   match: {context: {{ $context }}}
   patch:
     operation: MERGE
     value:
       response_headers_to_remove: {{- include "cors-authz.upstream-headers" .root | nindent 6 }}
+{{- end }}
 - applyTo: CLUSTER
   match:
     context: {{ eq $context "GATEWAY" | ternary "GATEWAY" "SIDECAR_OUTBOUND" }}
-    cluster: {service: {{ include "cors-authz.host" .root }}, portNumber: {{ .root.Values.server.port }}}
+    cluster: {service: {{ include "cors-authz.host" .root | quote }}, portNumber: {{ .root.Values.server.port }}}
   patch:
     operation: MERGE
     value:

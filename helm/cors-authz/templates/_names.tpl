@@ -66,21 +66,31 @@
 
 {{/* What tells the serving pods from all others; never changes while a release lives. */}}
 {{- define "cors-authz.selector" -}}
-app.kubernetes.io/name: {{ include "cors-authz.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: authorization
+{{- include "cors-authz.component" (list . "authorization") -}}
 {{- end -}}
 
-{{/* list $ component: the labels of an object. */}}
+{{/* list $ component: what tells those objects from all others. */}}
+{{- define "cors-authz.component" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "cors-authz.name" $root | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* list $ component labels: an object's labels. Those that its own values name win over the common ones; the chart's over both. */}}
 {{- define "cors-authz.labels" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ include "cors-authz.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
-app.kubernetes.io/component: {{ index . 1 }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $chart := printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" -}}
+{{- $own := dict "app.kubernetes.io/version" $root.Chart.AppVersion "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" $chart -}}
+{{- $component := include "cors-authz.component" (list $root (index . 1)) | fromYaml -}}
+{{- include "cors-authz.joined" (list $root.Values.commonLabels (last . | kindIs "map" | ternary (last .) dict) $own $component) -}}
+{{- end -}}
+
+{{/* A list of mappings as one; the later win. Not `merge`, which takes an empty text for none. */}}
+{{- define "cors-authz.joined" -}}
+{{- $joined := dict -}}
+{{- range . -}}
+{{- range $key, $value := . }}{{ $_ := set $joined $key $value }}{{ end -}}
+{{- end -}}
+{{- toYaml $joined -}}
 {{- end -}}

@@ -38,6 +38,7 @@ autoscaling.enabled: only mode deployment is scaled; leave it out in mode {{ $va
 {{- if eq $values.updateStrategy.type (eq $values.mode "daemonset" | ternary "Recreate" "OnDelete") }}
 updateStrategy.type: mode {{ $values.mode }} has no `{{ $values.updateStrategy.type }}`; write RollingUpdate
 {{- end }}
+{{- include "cors-authz.mistakes-of-rollout" . }}
 {{- if gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas) }}
 autoscaling: minReplicas {{ $values.autoscaling.minReplicas }} is above maxReplicas {{ $values.autoscaling.maxReplicas }}
 {{- end }}
@@ -77,10 +78,29 @@ extraEnv: `{{ $name }}` is set by a value of its own; one of the two would be lo
 extraArgs: `{{ . }}` is set by a value of its own, on which probes, ports and waits depend
 {{- end }}
 {{- end }}
-{{- range $values.extraVolumeMounts }}
+{{- $volumes := dict }}
+{{- range include "cors-authz.volumes" . | fromYamlArray }}{{ $_ := set $volumes .name true }}{{ end }}
+{{- range $number, $mount := $values.extraVolumeMounts }}
+{{- if not (hasKey $volumes .name) }}
+extraVolumeMounts[{{ $number }}].name: there is no volume `{{ .name }}`; add it to extraVolumes, or write one of: {{ keys $volumes | sortAlpha | join ", " }}
+{{- end }}
 {{- if and .subPath (hasPrefix "/etc/cors-authz" .mountPath) }}
 extraVolumeMounts: `{{ .mountPath }}` by subPath would never change; mount the folder
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A rollout that may neither add a pod nor miss one never begins; of a DaemonSet it does one of the two. */}}
+{{- define "cors-authz.mistakes-of-rollout" -}}
+{{- $daemon := eq .Values.mode "daemonset" -}}
+{{- $rollout := default dict .Values.updateStrategy.rollingUpdate -}}
+{{- $surges := not (has (get $rollout "maxSurge" | toString) (list "0" "0%" ($daemon | ternary "" "0"))) -}}
+{{- $misses := not (has (get $rollout "maxUnavailable" | toString) (list "0" "0%")) -}}
+{{- if and (eq .Values.updateStrategy.type "RollingUpdate") (not (or $surges $misses)) }}
+updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced; raise maxSurge
+{{- end }}
+{{- if and (eq .Values.updateStrategy.type "RollingUpdate") $daemon $surges $misses }}
+updateStrategy.rollingUpdate: a DaemonSet takes maxSurge or maxUnavailable, and both are above 0; set maxUnavailable to 0
 {{- end }}
 {{- end -}}
 
@@ -169,6 +189,7 @@ with a policy, `cors-authz check` says; here a shape that no policy has is passe
 {{- define "cors-authz.mistakes-of-policy" -}}
 {{- $types := .Files.Get "files/policy-fields.json" | fromJson -}}
 {{- $every := dict -}}
+{{- $strips := include "cors-authz.stripping" . -}}
 {{- $documents := list -}}
 {{- range $name, $file := .Values.policy.files -}}
 {{- $texts := kindIs "string" $file | ternary (regexSplit "(?m)^---.*$" (toString $file) -1) (list (toYaml $file)) -}}
@@ -183,6 +204,7 @@ policy.files.{{ $name }}: this is no YAML: {{ $content.Error | replace "\n" " " 
 {{- else if $content }}
 policy.files.{{ $name }}: kind: {{ with $content.kind }}`{{ . }}` is none{{ else }}there is none{{ end }}; write PolicyBundle, PolicyPart or TenantOverlay
 {{- end -}}
+{{- if $strips }}{{ include "cors-authz.shadows" (dict "at" (printf "policy.files.%s" $name) "content" $content "strips" $strips) }}{{ end -}}
 {{- range $group, $spec := include "cors-authz.maps-of" $content.originGroups | fromYaml -}}
 {{- $star := and (kindIs "slice" $spec.origins) (has "*" (default list $spec.origins)) -}}
 {{- if or $spec.any $star }}{{ $_ := set $every $group true }}{{ end -}}
@@ -207,6 +229,41 @@ policy.files.{{ $document.name }}: resourceGroups.{{ $group }}.allow[{{ $number 
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The enabled integrations that take off what upstreams say of CORS. */}}
+{{- define "cors-authz.stripping" -}}
+{{- $integrations := .Values.integrations -}}
+{{- $names := list -}}
+{{- if and $integrations.istio.enabled $integrations.istio.envoyFilter.enabled -}}
+{{- range $integrations.istio.attachments -}}
+{{- if include "cors-authz.istio-strips" (dict "root" $ "attachment" .) }}{{ $names = append $names "integrations.istio" }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $integrations.envoyGateway.enabled $integrations.envoyGateway.patch.enabled (include "cors-authz.envoy-gateway-strips" .) -}}
+{{- $names = append $names "integrations.envoyGateway" -}}
+{{- end -}}
+{{- if and $integrations.gatewayApi.enabled $integrations.stripUpstreamHeaders -}}
+{{- $names = append $names "integrations.gatewayApi" -}}
+{{- end -}}
+{{- uniq $names | join ", " -}}
+{{- end -}}
+
+{{/*
+dict at content strips: a line for each part of a document that is in shadow. There the service grants nothing, so that a
+page which works by what its upstream says would stop.
+*/}}
+{{- define "cors-authz.shadows" -}}
+{{- $paths := list -}}
+{{- range $path, $spec := include "cors-authz.maps-of" (dict "defaults" .content.defaults) | fromYaml -}}
+{{- if eq (toString $spec.mode) "shadow" }}{{ $paths = append $paths "defaults.mode" }}{{ end -}}
+{{- end -}}
+{{- range $group, $spec := include "cors-authz.maps-of" .content.resourceGroups | fromYaml -}}
+{{- if eq (toString $spec.mode) "shadow" }}{{ $paths = append $paths (printf "resourceGroups.%s.mode" $group) }}{{ end -}}
+{{- end -}}
+{{- range $paths }}
+{{ $.at }}: {{ . }}: shadow changes no answer, but {{ $.strips }} would take off what upstreams grant themselves, and pages that work today would break; set integrations.stripUpstreamHeaders=false until the policy is in force
 {{- end -}}
 {{- end -}}
 
@@ -279,6 +336,7 @@ policy.files.{{ $file }}: {{ $at }}: there is no such field; write one of: {{ ke
 {{- end }}
 {{- if $integrations.envoyGateway.enabled }}
 {{- include "cors-authz.missing-kind" (list . "SecurityPolicy" "gateway.envoyproxy.io/v1alpha1" "integrations.envoyGateway") }}
+{{- include "cors-authz.missing-targets" . }}
 {{- if $integrations.envoyGateway.patch.enabled }}
 {{- include "cors-authz.missing-kind" (list . "EnvoyPatchPolicy" "gateway.envoyproxy.io/v1alpha1" "integrations.envoyGateway.patch") }}
 {{- end }}
@@ -293,16 +351,21 @@ policy.files.{{ $file }}: {{ $at }}: there is no such field; write one of: {{ ke
 {{- include "cors-authz.missing-references" . }}
 {{- end -}}
 
-{{/* An unknown provider refuses every request. */}}
+{{/* An unknown provider refuses every request; one of another service answers for ours. */}}
 {{- define "cors-authz.missing-provider" -}}
 {{- with .Values.integrations.istio.meshConfigMap -}}
-{{- $place := splitList "/" . -}}
-{{- $found := lookup "v1" "ConfigMap" (index $place 0) (index $place 1) -}}
+{{- $found := include "cors-authz.mesh-config-map" $ | fromYaml -}}
 {{- if $found -}}
 {{- $provider := include "cors-authz.provider" $ -}}
 {{- $known := false -}}
 {{- range (fromYaml (default "{}" (default dict $found.data).mesh)).extensionProviders -}}
-{{- if eq .name $provider }}{{ $known = true }}{{ end -}}
+{{- if eq (toString .name) $provider -}}
+{{- $known = true -}}
+{{- with include "cors-authz.differences-of-provider" (list $ .) | fromYamlArray }}
+integrations.istio: the mesh's provider `{{ $provider }}` is not this release's: {{ join "; " . }}; where it is another's, choose a name by integrations.istio.provider; the lines to have in meshConfig:
+{{ include "cors-authz.mesh-config" $ | indent 2 }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if not $known }}
 integrations.istio: the mesh knows no provider `{{ $provider }}`, and would refuse every request; first put these lines into meshConfig (docs/kubernetes.md says how), or name it by integrations.istio.provider:
@@ -312,6 +375,32 @@ integrations.istio: the mesh knows no provider `{{ $provider }}`, and would refu
 integrations.istio.meshConfigMap: there is no ConfigMap `{{ . }}`, so nothing tells whether the mesh knows the provider, and one that it does not know refuses every request; name your istiod's, which is `istio-system/istio-REVISION` where it has a revision, or set it to nothing if you know
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The ConfigMap with Istio's meshConfig, as far as the cluster may be asked for it and has it. */}}
+{{- define "cors-authz.mesh-config-map" -}}
+{{- $place := splitList "/" .Values.integrations.istio.meshConfigMap -}}
+{{- if and .Values.clusterChecks (eq (len $place) 2) -}}
+{{- lookup "v1" "ConfigMap" (index $place 0) (index $place 1) | toYaml -}}
+{{- end -}}
+{{- end -}}
+
+{{/* list $ provider: in what a provider of the mesh is not the one to have. Istio reads names in snake_case too, and a host after its namespace. */}}
+{{- define "cors-authz.differences-of-provider" -}}
+{{- $root := index . 0 -}}
+{{- $grpc := or (index . 1).envoyExtAuthzGrpc (index . 1).envoy_ext_authz_grpc -}}
+{{- $host := include "cors-authz.host" $root -}}
+{{- $differences := list -}}
+{{- if not $grpc -}}
+{{- $differences = append $differences "it is no envoyExtAuthzGrpc" -}}
+{{- else -}}
+{{- $service := toString $grpc.service | trimPrefix (printf "%s/" $root.Release.Namespace) -}}
+{{- if ne $service $host }}{{ $differences = append $differences (printf "service is `%s`, not `%s`" $service $host) }}{{ end -}}
+{{- if ne (int $grpc.port) (int $root.Values.server.port) }}{{ $differences = append $differences (printf "port is %d, not %d" (int $grpc.port) (int $root.Values.server.port)) }}{{ end -}}
+{{- if or $grpc.failOpen $grpc.fail_open }}{{ $differences = append $differences "failOpen lets requests pass without an answer" }}{{ end -}}
+{{- if not $grpc.timeout }}{{ $differences = append $differences "there is no timeout, and Istio's own is 600 s" }}{{ end -}}
+{{- end -}}
+{{- toYaml $differences -}}
 {{- end -}}
 
 {{/*
@@ -348,6 +437,42 @@ true
 {{- range $number, $attachment := $integrations.istio.attachments -}}
 {{- include "cors-authz.missing-namespace" (list $ (printf "integrations.istio.attachments[%d].namespace" $number) $attachment.namespace) }}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What Envoy Gateway attaches to must be there: nothing tells of a SecurityPolicy without a target, and all would pass unasked. */}}
+{{- define "cors-authz.missing-targets" -}}
+{{- $gateway := .Values.integrations.envoyGateway -}}
+{{- range $number, $target := $gateway.targetRefs -}}
+{{- include "cors-authz.missing-target" (list $ (printf "integrations.envoyGateway.targetRefs[%d]" $number) $target) }}
+{{- end -}}
+{{- if and $gateway.patch.enabled $gateway.patch.gateway -}}
+{{- range $number, $listener := $gateway.patch.listeners -}}
+{{- $target := dict "kind" "Gateway" "name" $gateway.patch.gateway "sectionName" .name -}}
+{{- include "cors-authz.missing-target" (list $ (printf "integrations.envoyGateway.patch.listeners[%d]" $number) $target) }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* list $ path target: a line, where the target is not there, or is a Gateway without that listener. */}}
+{{- define "cors-authz.missing-target" -}}
+{{- $root := index . 0 -}}
+{{- $target := index . 2 -}}
+{{- $namespace := default $root.Release.Namespace $root.Values.integrations.envoyGateway.namespace -}}
+{{- $version := "gateway.networking.k8s.io/v1" -}}
+{{- if $root.Capabilities.APIVersions.Has (printf "%s/%s" $version $target.kind) -}}
+{{- $found := lookup $version $target.kind $namespace $target.name -}}
+{{- if $found -}}
+{{- $names := list -}}
+{{- if eq $target.kind "Gateway" }}{{ range $found.spec.listeners }}{{ $names = append $names .name }}{{ end }}{{ end -}}
+{{- if and (eq $target.kind "Gateway") $target.sectionName (not (has $target.sectionName $names)) }}
+{{ index . 1 }}: the Gateway `{{ $target.name }}` in namespace `{{ $namespace }}` has no listener `{{ $target.sectionName }}`; write one of: {{ join ", " $names }}
+{{- end -}}
+{{- else if include "cors-authz.has-cluster" $root }}
+{{ index . 1 }}: there is no {{ $target.kind }} `{{ $target.name }}` in namespace `{{ $namespace }}`, so nothing would be attached; name one that is there, and its namespace by integrations.envoyGateway.namespace
+{{- end -}}
+{{- else }}
+{{- include "cors-authz.missing-kind" (list $root $target.kind $version (index . 1)) }}
 {{- end -}}
 {{- end -}}
 

@@ -280,7 +280,7 @@ BROKEN: Final = {
         "check", ("allowed_headers",), {"patterns": [{"exact": name} for name in ALWAYS]}, "DR020", READS_A_HEADER
     ),
     "Origin among the headers that are held back": Broken(
-        "check", ("disallowed_headers",), {"patterns": [{"exact": "Origin"}]}, "DR020"
+        "check", ("disallowed_headers",), {"patterns": [{"exact": "origin"}]}, "DR020"
     ),
     "bodies for the check": Broken("check", ("with_request_body",), {"max_request_bytes": 1024}, "DR021"),
     "no payload of tokens": Broken("check", ("metadata_context_namespaces",), [], "DR022", Reads(jwt_payload=True)),

@@ -14,8 +14,13 @@ from cors_authz.doctor.setup import NotEnvoyError, setup_of_bootstrap
 
 READ: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "words": ("[true, No, null, ~, yes please]", ([True, False, None, None, "yes please"],)),
-    "numbers": ("[1, -2, 0.5, .5, 1e3, 0x1f]", ([1, -2, 0.5, 0.5, "1e3", "0x1f"],)),
+    "words of YAML 1.1, as Envoy reads them": (
+        "[y, Y, n, N, ON, oFF, yES]",
+        ([*(True,) * 2, False, False, True, "oFF", "yES"],),
+    ),
+    "numbers": ("[1, -2, 0.5, .5, 1e3, 0x1F, 010, 08]", ([1, -2, 0.5, 0.5, "1e3", 31, 8, "08"],)),
     "quoted words stay text": ("['true', \"1\"]", (["true", "1"],)),
+    "words behind a tag are read": ("[!!bool 'true', !!str true, ! true]", ([True, True, "true"],)),
     "a number too long for one stays text": ("[" + "9" * 30 + "]", (["9" * 30],)),
     "JSON": ('{"a": [1, {"b": null}]}', ({"a": [1, {"b": None}]},)),
     "several documents, empty ones left out": ("a: 1\n---\n---\n- b\n", ({"a": 1}, ["b"])),

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from cors_authz.cli.doctor_document import rules
+from cors_authz.cli.doctor_forms import FORMS
 from cors_authz.doctor import remedies
 from cors_authz.doctor.diagnose import diagnose
 from cors_authz.doctor.finding import Finding, Where
@@ -18,7 +19,7 @@ from cors_authz.doctor.plane import Plane
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.remedies import lines_of
 from cors_authz.doctor.setup import setup_of_bootstrap, setup_of_dump
-from tests.unit.doctor.test_diagnose import BROKEN, changed, dump
+from tests.unit.doctor.test_diagnose import BROKEN, changed, dump, parts
 from tests.unit.doctor.test_manifest_findings import GATEWAY, ISTIO
 
 CHART: Final = Path(__file__).parents[3] / "helm" / "cors-authz" / "values.yaml"
@@ -89,3 +90,55 @@ def test_objects_tell_whose_they_are() -> None:
     found = findings(tuple(things_in("all.yaml", documents("all.yaml", text.encode()))), Reads())
     planes = [each.plane for each in found if each.rule.code == "DR010"]
     assert planes == [Plane.ISTIO, Plane.ENVOY_GATEWAY]
+
+
+def of_gateway(sentence: str, name: str = "shop/edge/http", port: int = 10080) -> str:
+    dumped = dump(changed(BROKEN[sentence]))
+    listeners = dumped["configs"][2]["dynamic_listeners"]
+    listener = listeners[0]["active_state"]["listener"]
+    listener |= {"name": name, "metadata": GATEWAYS, "address": {"socket_address": {"port_value": port}}}
+    secure = {"name": "shop/edge/https", "filter_chains": [{"transport_socket": {}}]}
+    beside = (
+        secure | {"address": {"socket_address": {"port_value": 8443}}},
+        secure | {"address": {"socket_address": {"port_value": 8443, "protocol": "UDP"}}},
+        secure | {"name": "shop/other/http"},
+        secure | {"name": "shop/edge/`; exit"},
+    )
+    listeners += [{"active_state": {"listener": each}} for each in beside]
+    (finding,) = diagnose(setup_of_dump("dump", dumped))
+    return lines_of(finding)
+
+
+PATCH: Final = """\
+# values of the chart
+integrations:
+  envoyGateway:
+    patch:
+      enabled: true
+      gateway: edge
+      listeners:
+"""
+HTTPS: Final = "      - {name: https, port: 8443, protocol: HTTPS}\n"
+
+
+def test_what_the_dump_knows_of_a_gateway_is_filled_in() -> None:
+    guess = "      - {name: http, port: 80, protocol: HTTP}  # a guess: Envoy has 10080\n"
+    assert of_gateway("no strip") == PATCH + guess + HTTPS
+    sure = "      - {name: http, port: 8080, protocol: HTTP}\n"
+    assert of_gateway("no strip", port=8080) == PATCH + sure + HTTPS
+    assert "targetRefs: [{kind: Gateway, name: edge}]" in of_gateway("ext_authz off for a route")
+
+
+def test_what_the_dump_does_not_know_has_a_name_to_fill_in() -> None:
+    assert "gateway: edge" in of_gateway("no strip", name="ingress")
+    dumped = dump(changed(BROKEN["no strip"]))
+    dumped["configs"][2]["dynamic_listeners"][0]["active_state"]["listener"]["metadata"] = GATEWAYS
+    (finding,) = diagnose(setup_of_dump("dump", dumped))
+    assert "gateway: NAME" in lines_of(finding)
+
+
+def test_lines_that_several_findings_have_are_printed_once() -> None:
+    config = changed(BROKEN["a thousand checks may wait"])
+    parts(config)["cluster"]["circuit_breakers"]["thresholds"][0]["max_retries"] = 3
+    text = FORMS["text"](diagnose(setup_of_bootstrap("envoy.yaml", config)))
+    assert (text.count("circuit_breakers:"), text.count("  Change: as for DR044\n")) == (1, 1)

@@ -294,7 +294,11 @@ _CALLER: Final[Config] = {"and_ids": {"ids": [{"or_ids": {"ids": [{"authenticate
 
 
 def rbac(key: str, policies: Config) -> Config:
-    message = {"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC", key: {"policies": policies}}
+    message = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+        key: {"policies": policies},
+        "shadow_rules_stat_prefix": "istio_ext_authz_",
+    }
     return {"name": "envoy.filters.http.rbac", "typed_config": message}
 
 
