@@ -526,12 +526,11 @@ def test_providers_of_two_long_names_stay_two(tmp_path: Path) -> None:
     istio = {"enabled": True, "attachments": [{"name": "a", "namespace": "b", "selector": {"c": "d"}}]}
     values = {"clusterChecks": False, "policy": {"files": None, "existingConfigMap": "shop"}}
     values |= {"integrations": {"istio": istio}}
-    named = {
-        of_values(tmp_path, values | {"fullnameOverride": "a" * 61 + end}).one("AuthorizationPolicy")["spec"][
-            "provider"
-        ]["name"]
-        for end in "bc"
-    }
+    values |= {"fullnameOverride": "a" * 60}
+    policies = [
+        of_values(tmp_path, values, f"--namespace={name}").one("AuthorizationPolicy") for name in ("cors-a", "cors-b")
+    ]
+    named = {each["spec"]["provider"]["name"] for each in policies}
     assert [len(each) for each in named] == [NAMESPACED_LENGTH] * 2
 
 
@@ -590,6 +589,8 @@ def _named_by(folder: Path, name: str, word: str) -> str:
         "priorityClassName": word,
         "serviceAccount": {"create": False, "name": word},
         "sidecar": {"envoyContainer": word},
+        "jwks": {"existingConfigMap": word, "existingSecret": ""},
+        "tls": {"existingSecret": word},
     }
     return text_of_values(folder, values, f"--namespace={word}", base=name, release=word)
 

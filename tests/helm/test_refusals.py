@@ -400,6 +400,7 @@ ODD: Final = {
     "whoever is confined in another way": "securityContext: {seLinuxOptions: {type: container_t, level: 's0:c1'},"
     " appArmorProfile: {type: Localhost, localhostProfile: cors}}",
     "a rollout by misses": "updateStrategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 25%}}",
+    "a rollout of a Deployment that both adds and misses": "updateStrategy: {rollingUpdate: {maxUnavailable: 1}}",
     "a rollout as Kubernetes would": "updateStrategy: {rollingUpdate: {maxSurge: null, maxUnavailable: 0}}",
     "pods that are recreated": "updateStrategy: {type: Recreate, rollingUpdate: {maxSurge: 0, maxUnavailable: 0}}",
     "the chart's own volume at another place": "extraVolumeMounts: [{name: cors-authz-policy, mountPath: /policy}]",
