@@ -359,17 +359,7 @@ def _strips(estate: _Estate) -> Iterator[Finding]:
 
 def _removed(value: Any) -> Iterator[str]:  # noqa: ANN401 -- YAML
     """Give the headers that any `remove` in a value names, in the ways of Envoy, Istio and the Gateway API."""
-    pending, seen = [value], set[int]()
-    while pending:
-        each = pending.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        if isinstance(each, dict):
-            yield from (text.lower() for named in _removals(each) for text in named)
-            pending.extend(each.values())
-        elif isinstance(each, list):
-            pending.extend(each)
+    return (text.lower() for each in patches.messages(value) for named in _removals(each) for text in named)
 
 
 def _removals(each: Message) -> Iterator[list[str]]:

@@ -74,7 +74,7 @@ def _removed(patch: Message) -> str:
 def _of_value(value: Any) -> Iterator[_Said]:  # noqa: ANN401 -- YAML
     canonical = Canonical()
     # A message says once more what the one around it says.
-    yield from dict.fromkeys(said for each in _messages(canonical.message(value)) for said in _of_message(each))
+    yield from dict.fromkeys(said for each in messages(canonical.message(value)) for said in _of_message(each))
     for stray in canonical.strays:
         yield catalogue.NO_BOOLEAN, f"a patch sets `{stray.field}: {stray.value}`"
 
@@ -91,7 +91,7 @@ def _of_message(message: Message) -> Iterator[_Said]:
         yield catalogue.SOMETIMES, f"a patch sets `{partial[0]}`"
 
 
-def _messages(value: object) -> Iterator[Message]:
+def messages(value: object) -> Iterator[Message]:
     """Give all messages in a value, each once."""
     pending, seen = [value], set[int]()
     while pending:

@@ -24,7 +24,6 @@ class Disturber:
     """Has a hand on the nodes and on the release."""
 
     def __init__(self, site: Site, release: Release) -> None:
-        self._site = site
         self._cluster = site.cluster
         self._release = release
 
@@ -61,7 +60,6 @@ class Disturber:
         """Evict each pod in turn, as soon as the PodDisruptionBudget lets it go."""
         for pod in self._release.pods():
             until(partial(self._evicted, _name(pod)), f"the eviction of {_name(pod)}", _EVICTION_SECONDS)
-        self._release.settle()
 
     def _restarts(self, name: str) -> int:
         return sum(_restarts(pod) for pod in self._release.pods() if _name(pod) == name)

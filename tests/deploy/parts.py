@@ -22,7 +22,6 @@ _FIRST_DECISION_SECONDS: Final = 60
 _TRACE_SECONDS: Final = 30
 _ROUNDS: Final = 10
 _END_SECONDS: Final = 40
-_SPAN: Final = "envoy.service.auth.v3.Authorization/Check"
 _ATTRIBUTE: Final = "cors_authz.decision.id"
 _DETACHED: Final = {"integrations": {"istio": {"enabled": False}, "envoyGateway": {"enabled": False}}}
 
