@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -43,6 +45,18 @@ def ended(*arguments: str) -> tuple[int, str]:
     """Run a service that cannot start, and give its exit code and what it said."""
     run = subprocess.run(command(*arguments), env=environment(), capture_output=True, timeout=SECONDS, check=False)
     return run.returncode, run.stderr.decode()
+
+
+def free_ports(count: int = 1) -> int:
+    """Find the first of so many free ports in a row, below those that the kernel gives to any connection."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
+        try:
+            for further in range(count):
+                socket.create_server(("127.0.0.1", port + further)).close()
+        except OSError:
+            continue
+        return port
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from cors_authz._gen.wire.external_auth_pb2 import CheckResponse
 from cors_authz.cli.main import cli
 from cors_authz.edge.audit.lane import FLUSH_SECONDS
 from cors_authz.edge.transport.interface import CHECK_METHOD
-from tests.serving import POLICY_TEXT, SECONDS, asked, command, environment, until
+from tests.serving import POLICY_TEXT, SECONDS, asked, command, environment, free_ports, until
 
 ALLOWED: Final = asked("https://shop.example")
 REFUSED: Final = asked("https://evil.example")
@@ -253,8 +252,7 @@ class Collector(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.records: list[LogRecord] = []
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_ports()}"
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         """Take whatever is sent."""

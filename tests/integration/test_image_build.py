@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +27,7 @@ from cors_authz import __version__
 from cors_authz._gen.wire.external_auth_pb2 import CheckResponse
 from cors_authz.edge.transport.health import POLICY
 from cors_authz.edge.transport.interface import CHECK_METHOD
-from tests.serving import POLICY_TEXT, asked
+from tests.serving import POLICY_TEXT, asked, free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 BASE: Final = os.environ.get("CORS_AUTHZ_IMAGE_BASE")
@@ -95,11 +94,6 @@ class Running(NamedTuple):
         return self.health()[0] == 0
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 def _until(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + RUN_SECONDS
     while not holds():
@@ -110,7 +104,7 @@ def _until(holds: Callable[[], bool]) -> None:
 @contextmanager
 def running(image: str, policy: Path, *options: str) -> Iterator[Running]:
     """Run the service as hardened as a cluster does, with each shell of the base taken away."""
-    port, metrics_port = _free_ports()
+    port = free_ports(2)
     name = f"cors-authz-test-{uuid4().hex}"
     hardened = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges")
     shells = (word for shell in ("dash", "bash") for word in ("--volume", f"/dev/null:/usr/bin/{shell}:ro"))
@@ -118,7 +112,7 @@ def running(image: str, policy: Path, *options: str) -> Iterator[Running]:
         "--env",
         f"CORS_AUTHZ_LISTEN=0.0.0.0:{port}",
         "--env",
-        f"CORS_AUTHZ_METRICS_LISTEN=127.0.0.1:{metrics_port}",
+        f"CORS_AUTHZ_METRICS_LISTEN=127.0.0.1:{port + 1}",
         "--volume",
         f"{policy}:/etc/cors-authz/policy:ro",
     )

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,16 +15,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.serving import SECONDS, environment, until
+from tests.serving import SECONDS, environment, free_ports, until
 
 COMMAND: Final = (sys.executable, "-m", "cors_authz", "observe", "--demo")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture
@@ -34,7 +26,8 @@ def running(envoy_binary: Path, tmp_path: Path) -> Iterator[Callable[..., subpro
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        ports = ("--port", str(_free_port()), "--prometheus-port", str(_free_port()))
+        port = free_ports(2)
+        ports = ("--port", str(port), "--prometheus-port", str(port + 1))
         process = subprocess.Popen(
             (*COMMAND, *ports, *arguments),
             env={**environment(), "TMPDIR": str(tmp_path)},

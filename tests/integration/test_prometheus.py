@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +18,7 @@ import grpc
 import pytest
 
 from cors_authz.edge.transport.interface import CHECK_METHOD
-from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, environment, until
+from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, environment, free_ports, until
 
 PROMETHEUS: Final = shutil.which("prometheus")
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed; Debian has it as `prometheus`")
@@ -102,9 +101,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     }
     config = {"global": {"evaluation_interval": "500ms"}, "rule_files": ["rules.yaml"], "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(json.dumps(config))
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        address = f"{LOOPBACK}:{probe.getsockname()[1]}"
+    address = f"{LOOPBACK}:{free_ports()}"
     options = (
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",

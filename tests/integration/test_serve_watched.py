@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from cors_authz.edge.transport.interface import CHECK_METHOD
-from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, ended, environment, until
+from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, ended, environment, free_ports, until
 
 WORKERS = 2
 LISTED, UNLISTED = "https://shop.example", "https://evil.example"
@@ -105,10 +105,11 @@ def test_who_asks_is_read_from_all_workers_by_the_command_line(running: Running,
     assert UNLISTED in told.stdout, told.stderr
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_of_metrics_that_is_taken_ends_the_start(policy: Path, workers: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, said = ended("--policy", str(policy), "--metrics-listen", address, "--workers", workers)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_of_metrics_that_is_taken_ends_the_start(policy: Path, workers: int) -> None:
+    port = free_ports(workers)
+    address = f"127.0.0.1:{port}"
+    with socket.create_server(("127.0.0.1", port)):
+        code, said = ended("--policy", str(policy), "--metrics-listen", address, "--workers", str(workers))
     assert code in {1, 2}
     assert f"metrics-listen: cannot listen on `{address}`: Address already in use" in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import os
-import random
 import re
 import resource
 import signal
@@ -34,7 +33,18 @@ from cors_authz.demo.upstream import Upstream
 from cors_authz.edge.transport.health import POLICY
 from cors_authz.edge.transport.interface import CHECK_METHOD, HEALTH_CHECK_METHOD
 from cors_authz.envoy.bootstrap import Address, bootstrap
-from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, ended, environment, signal_another_thread, until
+from tests.serving import (
+    POLICY_TEXT,
+    ROOT,
+    SECONDS,
+    asked,
+    command,
+    ended,
+    environment,
+    free_ports,
+    signal_another_thread,
+    until,
+)
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 ALLOWED = (0, "rule_allowed")
@@ -116,18 +126,6 @@ def policy(tmp_path: Path) -> Path:
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY_TEXT)
     return file
-
-
-def free_port(count: int) -> int:
-    """Find a port that is free together with those after it, below those that any connection may be given."""
-    while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
-        try:
-            for further in range(count):
-                socket.create_server(("127.0.0.1", port + further)).close()
-        except OSError:
-            continue
-        return port
 
 
 class Load:
@@ -297,13 +295,13 @@ def test_sockets_are_numbered_and_those_of_a_killed_predecessor_do_not_hinder(po
 
 
 def test_ports_follow_the_one_that_is_given(policy: Path, tmp_path: Path) -> None:
-    port = free_port(2)
+    port = free_ports(2)
     with serving(policy, tmp_path / "log", "--listen", f"127.0.0.1:{port}") as running:
         assert running.addresses() == [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
 
 
 def test_one_busy_port_among_them_ends_the_start_with_its_address(policy: Path) -> None:
-    port = free_port(2)
+    port = free_ports(2)
     with socket.create_server(("127.0.0.1", port + 1)):
         code, said = ended("--policy", str(policy), "--workers", "2", "--listen", f"127.0.0.1:{port}")
     assert code == 1
