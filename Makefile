@@ -23,7 +23,7 @@ GRPCIO_NEWEST := 1.85.1
 CHECKOV := 3.3.30
 KUBE_SCORE := 1.20.0
 
-.PHONY: help run observe dashboards chart scan test native wheel lint format types proto contract mutants verify-deploy bench bench-readme soak clean
+.PHONY: help run observe dashboards docs chart scan test native wheel lint format types proto contract mutants verify-deploy bench bench-readme soak clean
 
 help:
 	@echo "make run       a tour through a real Envoy, then it stays up (TOUR=only ends after it; PORT=10000)"
@@ -35,6 +35,7 @@ help:
 	@echo "make format    write the format and the fixes that are safe"
 	@echo "make proto     generate cors_authz/_gen from proto/"
 	@echo "make dashboards  write monitoring/dashboards from monitoring/boards.py"
+	@echo "make docs      write the tables of docs/metrics.md and docs/doctor.md from the code"
 	@echo "make chart     write what helm/cors-authz takes from elsewhere: schema, rules, dashboards, its README's table"
 	@echo "make scan      checkov and kube-score (where Go is installed) over what the chart renders"
 	@echo "make contract  the wire against Envoy's own messages, and the oldest and newest grpcio"
@@ -83,6 +84,9 @@ proto: $(VENV)/.dev
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m monitoring.boards
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m docs.generated
 
 chart: $(VENV)/.dev
 	$(BIN)/python -m helm.generated

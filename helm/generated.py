@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from cors_authz.policy.json_schema import json_schema
+from docs.marked import between, table
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CHART: Final = ROOT / "helm" / "cors-authz"
@@ -21,7 +22,7 @@ _VALUES: Final = CHART / "values.yaml"
 _SCHEMA: Final = CHART / "values.schema.json"
 _README: Final = CHART / "README.md"
 _MONITORING: Final = ROOT / "monitoring"
-_BEGIN: Final = "<!-- values: begin; written by `make chart` -->\n"
+_BEGIN: Final = "<!-- values: begin; written by `make chart` -->"
 _END: Final = "<!-- values: end -->"
 _POLICY: Final = "policy."
 # Go's regular expressions, by which helm checks, know no look-ahead.
@@ -82,14 +83,8 @@ def _written(node: yaml.Node) -> str:
 
 
 def _readme() -> str:
-    rows = "".join(f"| `{value.path}` | `{value.default}` | {_cell(value.comment)} |\n" for value in values())
-    head, _, rest = _README.read_text().partition(_BEGIN)
-    tail = rest.partition(_END)[2]
-    return f"{head}{_BEGIN}| value | default | what it says |\n|---|---|---|\n{rows}{_END}{tail}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    rows = ((f"`{value.path}`", f"`{value.default}`", value.comment.replace("|", "\\|")) for value in values())
+    return between(_README.read_text(), _BEGIN, _END, table(("value", "default", "what it says"), rows))
 
 
 def _schema() -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from docs.marked import between, table
 from tests.bench.figures import Better, Figure
-from tests.marked import between, table
 
 BEGIN: Final = "<!-- bench: begin; written by `make bench-readme` -->"
 END: Final = "<!-- bench: end -->"

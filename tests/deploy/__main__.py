@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from docs.marked import between
 from tests.deploy import parts
 from tests.deploy.cluster import AbsentError, Cluster, ClusterError
 from tests.deploy.data_planes import EnvoyGateway, Istio, envoy_gateway, istio, plain
@@ -18,7 +19,6 @@ from tests.deploy.parts import Jaeger
 from tests.deploy.release import Release, values_of
 from tests.deploy.report import BEGIN, END, tables, wrong
 from tests.deploy.site import Images, Site
-from tests.marked import between
 
 _ROOT: Final = Path(__file__).parents[2]
 _RESULTS: Final = _ROOT / ".deploy" / "results.json"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from docs.marked import table
 from tests.deploy.disturbances import DISTURBANCES
 from tests.deploy.probes import ALLOWED, PROBES, Probe
-from tests.marked import table
 
 BEGIN: Final = "<!-- verified: begin; written by `make verify-deploy ARGS=--record` -->"
 END: Final = "<!-- verified: end -->"

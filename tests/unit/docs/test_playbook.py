@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 import yaml
 
-from cors_authz.edge.metrics.document import metrics
+from docs.generated import metrics
 
 ROOT: Final = Path(__file__).parents[3]
 RULES: Final = yaml.safe_load((ROOT / "monitoring" / "rules.yaml").read_text())

@@ -8,7 +8,6 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cors_authz.cli.doctor_document import rules
 from cors_authz.cli.doctor_forms import FORMS
 from cors_authz.doctor import remedies
 from cors_authz.doctor.diagnose import diagnose
@@ -19,6 +18,7 @@ from cors_authz.doctor.plane import Plane
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.remedies import lines_of
 from cors_authz.doctor.setup import setup_of_bootstrap, setup_of_dump
+from docs.generated import rules
 from tests.unit.doctor.test_diagnose import BROKEN, changed, dump, parts
 from tests.unit.doctor.test_manifest_findings import GATEWAY, ISTIO
 

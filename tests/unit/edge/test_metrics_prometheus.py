@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from cors_authz.edge.metrics import document
 from cors_authz.edge.metrics.catalogue import (
     AUDIT_QUEUE,
     CHECK_SECONDS,
@@ -27,8 +25,8 @@ from cors_authz.edge.metrics.prometheus import Exposition
 from cors_authz.edge.metrics.sample import Distribution, Exemplar, Kind, Sample
 from cors_authz.edge.metrics.sources import Sources, unhurried
 from cors_authz.edge.observation import SpanIds
+from docs.generated import metrics
 
-ROOT = Path(__file__).parents[3]
 SPAN = SpanIds("a" * 32, "b" * 16)
 NEWS = Sample(NEW_ORIGINS, (), 3)
 QUEUE = Sample(AUDIT_QUEUE, (), 2.5)
@@ -108,7 +106,7 @@ def test_the_format_is_what_the_scraper_accepts(accept: str, content_type: str) 
 
 
 def everything() -> Iterator[Sample]:
-    for metric in document.metrics():
+    for metric in metrics():
         value = Distribution((1.0,), (1, 2), 3.0) if metric.kind is Kind.HISTOGRAM else 4.0
         yield Sample(metric, tuple("x" for _ in metric.labels), value)
 
@@ -117,7 +115,7 @@ def everything() -> Iterator[Sample]:
 def test_prometheus_own_parsers_read_every_metric_of_the_catalogue(accept: str, read: object) -> None:
     assert callable(read)
     families = {family.name: family for family in read(shown(*everything(), accept=accept))}
-    for metric in document.metrics():
+    for metric in metrics():
         family = families[metric.name.removesuffix("_total")]
         assert (family.type, family.documentation) == (metric.kind.value, metric.text)
         assert {frozenset(sample.labels) - {"le"} for sample in family.samples} == {frozenset(metric.labels)}
@@ -189,20 +187,10 @@ def test_a_scrape_leaves_nothing_behind() -> None:
     assert len(gc.get_objects()) < before + 100
 
 
-# --- The catalogue and its document -----------------------------------------------------------------------------------
+# --- The catalogue ----------------------------------------------------------------------------------------------------
 
 
-def test_the_documented_metrics_are_those_of_the_code() -> None:
-    text = (ROOT / "docs" / "metrics.md").read_text()
-    assert document.written(text) == text, "run: python -m cors_authz.edge.metrics.document docs/metrics.md"
-
-
-def test_a_document_without_a_place_for_the_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no place for the table"):
-        document.written("# Metrics\n")
-
-
-@pytest.mark.parametrize("metric", document.metrics(), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", metrics(), ids=lambda metric: metric.name)
 def test_every_metric_says_what_it_is_and_what_to_do_with_it(metric: object) -> None:
     assert isinstance(metric, type(DECISIONS))
     assert metric.text.endswith(".")
@@ -213,6 +201,6 @@ def test_every_metric_says_what_it_is_and_what_to_do_with_it(metric: object) -> 
 
 
 def test_no_two_metrics_have_one_name() -> None:
-    names = [metric.name for metric in document.metrics()]
+    names = [metric.name for metric in metrics()]
     assert sorted(set(names)) == sorted(names)
     assert STAGE_SECONDS.name in names

@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cors_authz.edge.metrics.document import metrics
 from cors_authz.edge.metrics.sample import Kind, Metric
+from docs.generated import metrics
 
 ROOT: Final = Path(__file__).parents[3]
 FOLDER: Final = ROOT / "monitoring"
