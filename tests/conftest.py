@@ -7,8 +7,13 @@ import gc
 import os
 
 import pytest
+from hypothesis import settings
 
 from cors_authz.pdp import decide
+
+# How long an example takes is the machine's affair: what is slow is found by the bench.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,7 +28,7 @@ from tests.property.strategies import (
     serialized,
 )
 
-modest = settings(max_examples=200, deadline=None)
+modest = settings(max_examples=200)
 
 ORIGIN: Final = "access-control-allow-origin"
 CREDENTIALS: Final = "access-control-allow-credentials"

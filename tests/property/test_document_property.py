@@ -81,7 +81,7 @@ def edited(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(edited())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_editors_accept_loads(document: dict[str, Any]) -> None:
     source = Source("p.yaml", json.dumps(document, ensure_ascii=False).encode())
     documents, findings = read_documents([source])
@@ -104,7 +104,7 @@ def _is_shape(document: dict[str, Any], path: list[str | int]) -> bool:
 
 
 @given(edited())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_editors_flag_does_not_load_unless_the_compiler_judges_it(document: dict[str, Any]) -> None:
     flagged = any(_is_shape(document, list(error.absolute_path)) for error in EDITOR.iter_errors(document))
     _, findings = read_documents([Source("p.yaml", json.dumps(document, ensure_ascii=False).encode())])
@@ -112,7 +112,7 @@ def test_what_editors_flag_does_not_load_unless_the_compiler_judges_it(document:
 
 
 @given(edited(), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_findings_stand_within_the_text_and_say_something_on_one_line(document: dict[str, Any], flow: bool) -> None:  # noqa: FBT001 -- drawn
     text = yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True, sort_keys=False)
     _, findings = read_documents([Source("p.yaml", text.encode())])
@@ -124,7 +124,7 @@ def test_findings_stand_within_the_text_and_say_something_on_one_line(document: 
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_reading_never_raises_and_never_keeps_silent(data: bytes) -> None:
     documents, findings = read_documents([Source("p.yaml", data)])
     assert documents == ()
@@ -132,7 +132,7 @@ def test_reading_never_raises_and_never_keeps_silent(data: bytes) -> None:
 
 
 @given(st.text("{}[]&*!|>'\"%@`,?:-#<~ \t\n\rab01.", max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_signs_of_yaml_in_any_order_never_raise(text: str) -> None:
     head = "apiVersion: cors-authz/v1\nkind: PolicyBundle\nmetadata: {name: shop}\n"
     for tail in (text, f"guards: {text}", f"guards: [{text}]", f"guards: {{{text}}}"):
@@ -146,7 +146,7 @@ def test_the_signs_of_yaml_in_any_order_never_raise(text: str) -> None:
         st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True), min_size=1, max_size=6, unique=True
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_places_are_where_things_stand(indent: int | None, names: list[str]) -> None:
     groups = {name: {"origins": [f"https://{number}.{name}" for number in range(3)]} for name in names}
     text = json.dumps(

@@ -125,7 +125,7 @@ def _flat(steps: tuple[Step, ...]) -> Iterator[Step]:
         yield from _flat(step.steps)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_an_explanation_agrees_with_the_decision(data: st.DataObject) -> None:
     policy = data.draw(st.sampled_from(POLICIES))
@@ -155,7 +155,7 @@ def test_an_explanation_agrees_with_the_decision(data: st.DataObject) -> None:
     assert explanation.conclusions
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_the_guards_of_an_explanation_hold_as_the_decision_has_it(data: st.DataObject) -> None:
     policy = data.draw(st.sampled_from([policy for policy in POLICIES if policy.providers]))
@@ -167,7 +167,7 @@ def test_the_guards_of_an_explanation_hold_as_the_decision_has_it(data: st.DataO
     assert objecting == ([f"guard `{guard.name}`"] if guard else [])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_the_verdicts_of_a_decision_are_those_of_its_explanation(data: st.DataObject) -> None:
     policy = data.draw(st.sampled_from(POLICIES))

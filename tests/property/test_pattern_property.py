@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     _Pattern = OriginPattern | HostPattern | PathTemplate
 
-modest = settings(max_examples=150, deadline=None)
+modest = settings(max_examples=150)
 
 # Few letters, so that patterns and strings that are drawn apart still meet.
 texts = st.text("ab1-", min_size=1, max_size=3)

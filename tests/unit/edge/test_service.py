@@ -266,13 +266,13 @@ def test_an_observer_that_fails_changes_no_answer(
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_bytes_never_allow(raw: bytes) -> None:
     assert answer(raw).status.code != OK
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_request_with_a_damaged_byte_is_answered_and_is_no_fault(data: st.DataObject) -> None:
     raw = bytearray(asked(origin=WEB, cookie="a=b"))
     raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
@@ -280,7 +280,7 @@ def test_a_request_with_a_damaged_byte_is_answered_and_is_no_fault(data: st.Data
 
 
 @given(st.dictionaries(st.sampled_from(["origin", "cookie", "authorization", "sec-fetch-site", "x-a"]), st.text()))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_headers_say_is_no_fault(headers: dict[str, str]) -> None:
     encodable = {name: value.encode("utf-8", "ignore").decode() for name, value in headers.items()}
     for host in ("api.shop.example", "own.shop.example"):

@@ -496,7 +496,7 @@ ANYTHING = st.one_of(
 FUZZED = reader(Issuer())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ANYTHING)
 def test_nothing_that_a_client_sends_raises_or_is_repeated(text: str) -> None:
     reading = read(FUZZED, text)
@@ -505,14 +505,14 @@ def test_nothing_that_a_client_sends_raises_or_is_repeated(text: str) -> None:
     assert len(text) < 8 or text not in reading.why
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(position=st.integers(0, len(GOOD) - 1), letter=st.sampled_from("ABCDabcd0123-_.=, é"))
 def test_a_token_with_one_character_changed_is_refused(position: int, letter: str) -> None:
     changed = GOOD[:position] + letter + GOOD[position + 1 :]
     assert (read(FUZZED, changed).state is TokenState.VALID) is (changed == GOOD)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub"]), JSON))
 def test_no_claims_raise(claims: dict[str, object]) -> None:
     tokens = TokenReader({"main": ENVOY}, {})

@@ -247,7 +247,7 @@ class _World:
 STEPS = ["work", "work", "work", "work", "die", "tick", "offer", "lack"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3)), max_size=80))
 def test_workers_differ_only_while_swaps_are_under_way(workers: int, steps: list[tuple[str, int]]) -> None:
     world = _World(workers)

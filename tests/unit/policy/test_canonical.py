@@ -115,7 +115,7 @@ def shuffled(data: st.DataObject, value: Any) -> Any:  # noqa: ANN401 - any YAML
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_order_of_keys_does_not_change_the_revision(data: st.DataObject) -> None:
     plain = yaml.load(TEXT, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts alone
     assert revision(yaml.safe_dump(shuffled(data, plain), sort_keys=False)) == revision(TEXT)

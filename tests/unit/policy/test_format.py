@@ -153,7 +153,7 @@ def commented(data: st.DataObject, text: str) -> tuple[str, list[str]]:
 
 @pytest.mark.parametrize("name", ["01-spa-and-api.yaml", "06-rpc.yaml", "08-previews.yaml"])
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_comment_is_lost(name: str, data: st.DataObject) -> None:
     text, comments = commented(data, format_policy("p.yaml", FILES[name]))
     once = format_policy("p.yaml", text)
@@ -164,7 +164,7 @@ def test_no_comment_is_lost(name: str, data: st.DataObject) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30), st.sampled_from("'\""))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_is_kept_or_refused(words: str, quote: str) -> None:
     escaped = words.replace("'", "''") if quote == "'" else words.replace("\\", "\\\\").replace('"', '\\"')
     text = HEAD + f"guards:\n  a: {{anyRole: [x], description: {quote}{escaped}{quote}}}\n"

@@ -409,7 +409,7 @@ def test_names_that_nothing_has_are_passed_over(lint: Lint) -> None:
 
 
 @given(labels=st.lists(st.sampled_from(["a", "shop", "b-1", "co"]), max_size=4))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_star_over_a_domain_trusts_its_siblings_and_further_down_it_does_not(lint: Lint, labels: list[str]) -> None:
     # Under a top-level domain that no list knows, names of two labels are registrable.
     origin = "https://" + ".".join(["*", *labels, "example"])

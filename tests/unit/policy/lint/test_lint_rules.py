@@ -568,7 +568,7 @@ def test_every_finding_names_its_object(subject_from: Callable[..., Subject]) ->
 
 
 @given(seconds=st.integers(0, 200_000))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_longer_the_graver(lint: Lint, seconds: int) -> None:
     said = lint([long_max_age], api(f", maxAge: {seconds}s"))
     grave = "E" if seconds > 86_400 else "W" if seconds > 7_200 else "I" if seconds > 600 else ""
