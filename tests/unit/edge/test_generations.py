@@ -83,8 +83,8 @@ def wired(path: Path, on_reload: Callable[[bool], None] = lambda _: None) -> tup
     return store, generations
 
 
-def until(holds: Callable[[], bool], seconds: float = NOTICED_SECONDS) -> None:
-    end = time.monotonic() + seconds
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + NOTICED_SECONDS
     while not holds():
         assert time.monotonic() < end, "not noticed in time"
         time.sleep(0.01)
@@ -92,6 +92,12 @@ def until(holds: Callable[[], bool], seconds: float = NOTICED_SECONDS) -> None:
 
 def revision(store: PolicyStore) -> str:
     return store.active.policy.revision
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give what was logged, but for what a busy machine brings about: a compiler that is left no CPU."""
+    lines = (record.getMessage() for record in caplog.records)
+    return [line for line in lines if not line.startswith("checks have left the compiler")]
 
 
 def becomes(store: PolicyStore, wanted: str) -> None:
@@ -330,9 +336,7 @@ def test_a_version_that_is_stuck_is_given_up_for_a_newer_one(
         becomes(store, "r3")
         until(lambda: outcomes.said == [True])
     assert is_over(stopped.pids[1])
-    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
-        "the policy changed while it was compiled"
-    ]
+    assert [line.partition(",")[0] for line in told(caplog)] == ["the policy changed while it was compiled"]
 
 
 def test_at_the_start_too_a_newer_version_is_not_kept_waiting_by_one_that_is_stuck(
@@ -399,7 +403,7 @@ def test_files_that_change_all_the_time_are_put_in_force_all_the_same(
         monkeypatch.setattr(module, "Compilation", slowly)
         writer.start()
         try:
-            until(lambda: revision(store) != "r1", seconds=30.0)
+            until(lambda: revision(store) != "r1")
         finally:
             done.set()
             writer.join()
@@ -420,7 +424,7 @@ def test_a_version_that_takes_no_longer_than_the_last_is_waited_for_though_files
         until(lambda: len(children.pids) == 1)
         put(policy, text("r3"))
         becomes(store, "r3")
-    assert (len(children.pids) <= 2, caplog.records) == (True, [])
+    assert told(caplog) == []
 
 
 def test_a_change_that_no_process_could_be_had_for_is_tried_again(
@@ -478,7 +482,8 @@ def test_the_first_version_is_compiled_at_once_and_a_further_one_beside_the_chec
     monkeypatch.setattr(Compilation, "result", noting_its_class)
     _, generations = wired(policy)
     generations.reload()
-    assert classes == [os.SCHED_OTHER, os.SCHED_IDLE]
+    # On a busy machine it is compiled once more, as the first was.
+    assert classes[:2] == [os.SCHED_OTHER, os.SCHED_IDLE]
 
 
 def test_a_version_that_the_checks_leave_no_cpu_is_compiled_at_their_cost(
