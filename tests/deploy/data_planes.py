@@ -14,12 +14,17 @@ _HTTP: Final = 80
 
 
 class DataPlane(NamedTuple):
-    """One that asks: where it is reached from within the cluster, and the values that attach it."""
+    """One that asks: where it is reached from within the cluster, and the values that attach it.
+
+    Where all of it is attached, the chart has it remove the upstream's own CORS headers (`strips`).
+    """
 
     name: str
     url: str
     values: Mapping[str, Any] | None = None
     note: str = ""
+    strips: bool = False
+    is_disturbed: bool = True
 
 
 class Istio(NamedTuple):
@@ -40,21 +45,17 @@ class EnvoyGateway(NamedTuple):
 
 def plain(site: Site) -> list[DataPlane]:
     """Give the Envoy with the configuration that `cors-authz export envoy` prints."""
-    return [DataPlane("plain Envoy", site.envoy("envoy", "--authz", HEADLESS))]
+    return [DataPlane("plain Envoy", site.envoy("envoy", "--authz", HEADLESS), strips=True)]
 
 
 def istio(place: Istio) -> Callable[[Site], list[DataPlane]]:
-    """Give what makes a route of the mesh's gateway, and gives it with and without the chart's EnvoyFilter."""
+    """Give what makes a route of the mesh's gateway; with and without EnvoyFilter, then all hosts."""
 
     def made(site: Site) -> list[DataPlane]:
         _require(site, "authorizationpolicies.security.istio.io", "Istio")
         site.apply("istio.yaml", selector=dict(place.labels), port=place.port)
-        attachment = {
-            "name": "verify",
-            "namespace": place.namespace,
-            "selector": dict(place.labels),
-            "rules": [{"to": [{"operation": {"hosts": [HOST]}}]}],
-        }
+        everything = {"name": "verify", "namespace": place.namespace, "selector": dict(place.labels)}
+        attachment = {**everything, "rules": [{"to": [{"operation": {"hosts": [HOST]}}]}]}
         values = {"enabled": True, "attachments": [attachment]}
         return [
             DataPlane("Istio", place.url, {"istio": values}),
@@ -64,13 +65,20 @@ def istio(place: Istio) -> Callable[[Site], list[DataPlane]]:
                 {"istio": {**values, "envoyFilter": {"enabled": False}}},
                 note="Istio's API has no timeout for each try, no retries and no health checks for a provider",
             ),
+            DataPlane(
+                "Istio, the whole gateway",
+                place.url,
+                {"istio": {"enabled": True, "attachments": [everything]}},
+                strips=True,
+                is_disturbed=False,
+            ),
         ]
 
     return made
 
 
 def envoy_gateway(place: EnvoyGateway) -> Callable[[Site], list[DataPlane]]:
-    """Give what makes a route of a Gateway, and gives it with and without the chart's EnvoyPatchPolicy."""
+    """Give what makes a route of a Gateway; with and without EnvoyPatchPolicy, then all of it."""
 
     def made(site: Site) -> list[DataPlane]:
         _require(site, "securitypolicies.gateway.envoyproxy.io", "Envoy Gateway")
@@ -86,6 +94,13 @@ def envoy_gateway(place: EnvoyGateway) -> Callable[[Site], list[DataPlane]]:
                 url,
                 {"envoyGateway": {**values, "patch": {"enabled": False}}},
                 note="its API has no timeout for each try and no retries of checks",
+            ),
+            DataPlane(
+                "Envoy Gateway, the whole Gateway",
+                url,
+                {"envoyGateway": {**values, "targetRefs": [{"kind": "Gateway", "name": "verify"}], "patch": patch}},
+                strips=True,
+                is_disturbed=False,
             ),
         ]
 

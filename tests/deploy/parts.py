@@ -15,7 +15,7 @@ from tests.deploy.data_planes import DataPlane
 from tests.deploy.disturbances import DISTURBANCES, disturbed
 from tests.deploy.probes import PROBES, UNASKED, Probe
 from tests.deploy.release import REPLICAS, VERSIONS, Release
-from tests.deploy.site import HEADLESS, NAMESPACE, RELEASE, SERVICE, Answer, Site
+from tests.deploy.site import HEADLESS, LOCAL, NAMESPACE, RELEASE, SERVICE, Answer, Site
 
 _ATTACH_SECONDS: Final = 120
 _FIRST_DECISION_SECONDS: Final = 60
@@ -94,20 +94,28 @@ def data_plane(site: Site, release: Release, plane: DataPlane) -> Found:
     """Attach a data plane; ask every probe, with pods and without; count a load's answers in each disturbance."""
     with attached(site, release, plane):
         found = site.ask(plane.url, PROBES)
+        stripped = all(answer.is_stripped for answer in found)
         release.scale(0)
         refused = _refusals(site, plane)
         release.scale(REPLICAS)
         site.await_answers(plane.url, PROBES, _ATTACH_SECONDS)
-        counted = {}
-        for name, disturbance in DISTURBANCES.items():
-            counted[name] = disturbed(site, release, plane.url, disturbance)
-            site.say(f"  {name}: {counted[name]}")
+        counted = _counts(site, release, plane) if plane.is_disturbed else None
     return {
         "answers": {probe.what: said(answer) for probe, answer in zip(PROBES, found, strict=True)},
+        "stripped": stripped,
+        "must be stripped": plane.strips,
         "no pods": refused,
         "load": counted,
         "note": plane.note,
     }
+
+
+def _counts(site: Site, release: Release, plane: DataPlane) -> dict[str, dict[str, int]]:
+    counted = {}
+    for name, disturbance in DISTURBANCES.items():
+        counted[name] = disturbed(site, release, plane.url, disturbance)
+        site.say(f"  {name}: {counted[name]}")
+    return counted
 
 
 def trace(site: Site, release: Release, plane: DataPlane, jaeger: Jaeger) -> Found:
@@ -136,7 +144,7 @@ def modes(site: Site, release: Release) -> Found:
     """Run the service as a DaemonSet, by mutual TLS, and beside an Envoy; ask every probe of each."""
     release.change({})
     found = {
-        "DaemonSet": site.envoy("envoy", "--authz", HEADLESS),
+        "DaemonSet": site.envoy("envoy-local", "--authz", LOCAL),
         "mutual TLS": site.envoy("envoy-tls", *_TLS_OPTIONS),
     }
     said_by = {}

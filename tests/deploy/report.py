@@ -135,15 +135,17 @@ def _probes() -> str:
 
 
 def _asked(results: Results) -> str:
-    head = ("through", "answers as they must be", "no pod left", *DISTURBANCES)
-    rows = [
-        (name, _right(plane["answers"]), ", ".join(plane["no pods"]), *map(_count, plane["load"].values()))
-        for name, plane in _planes(results).items()
-    ]
-    rows += [
-        (f"plain Envoy, {name}", _right(answers), *[""] * (len(head) - 2)) for name, answers in _modes(results).items()
-    ]
-    return table(head, rows) if rows else ""
+    head = ("through", "answers as they must be", "upstream's CORS headers", "no pod left", *DISTURBANCES)
+    rows = [(name, *_cells(plane)) for name, plane in _planes(results).items()]
+    rows += [(f"plain Envoy, {name}", _right(answers)) for name, answers in _modes(results).items()]
+    return table(head, [(*row, *[""] * (len(head) - len(row))) for row in rows]) if rows else ""
+
+
+def _cells(plane: Mapping[str, Any]) -> Iterator[str]:
+    yield _right(plane["answers"])
+    yield "removed" if plane["stripped"] else "blank"
+    yield ", ".join(plane["no pods"])
+    yield from map(_count, (plane["load"] or {}).values())
 
 
 def _right(answers: Mapping[str, str]) -> str:
@@ -175,7 +177,9 @@ def _all_refused(answers: Sequence[str]) -> bool:
 def _wrong_counts(plane: Mapping[str, Any]) -> Iterator[str]:
     if not _all_refused(plane["no pods"]):
         yield f"without pods: {', '.join(plane['no pods'])}, must be refusals"
-    for name in DISTURBANCES:
+    if plane["must be stripped"] and not plane["stripped"]:
+        yield "the upstream's CORS headers are blank, must be removed"
+    for name in DISTURBANCES if plane["load"] is not None else ():
         answers = plane["load"].get(name, {})
         count, excused = sum(answers.values()), _MOST_EXCUSED if plane["note"] else 0
         if count < _LEAST_REQUESTS:

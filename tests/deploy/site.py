@@ -22,6 +22,8 @@ NAMESPACE: Final = "cors-verify"
 HAND_NAMESPACE: Final = "cors-verify-hand"
 PYTHON: Final = "/opt/cors-authz/bin/python"
 SERVICE: Final = f"{RELEASE}.{NAMESPACE}.svc.cluster.local"
+LOCAL: Final = f"{SERVICE}:9191"
+"""Of a DaemonSet: the instance of the node that asks."""
 HEADLESS: Final = f"{RELEASE}-headless.{NAMESPACE}.svc.cluster.local:9191"
 _HERE: Final = Path(__file__).parent
 _UPSTREAM: Final = "upstream"
@@ -35,12 +37,26 @@ class Images(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back for a probe: the status, the origin that may read it, the id of the decision, the body."""
+    """What came back for a probe: the status, its headers by their names in lower case, the body."""
 
     status: int
-    reader: str | None
-    decision: str | None
+    headers: Mapping[str, str]
     body: str
+
+    @property
+    def reader(self) -> str | None:
+        """The origin that may read it."""
+        return self.headers.get("access-control-allow-origin") or None
+
+    @property
+    def decision(self) -> str | None:
+        """The id of the decision."""
+        return self.headers.get("x-cors-authz-decision-id")
+
+    @property
+    def is_stripped(self) -> bool:
+        """Whether no CORS header is blank: the service can blank those of the upstream, a data plane removes them."""
+        return all(value for name, value in self.headers.items() if name.startswith("access-control-"))
 
 
 class Site:
@@ -117,15 +133,7 @@ class Site:
         requests = [(probe.method, probe.path, self._headers(probe)) for probe in probes]
         asked = {"url": url, "requests": requests, "expected": expected, "seconds": seconds}
         said = json.loads(self.cluster.kubectl(*_inside("ask.py", asked)))
-        return [
-            Answer(
-                status,
-                headers.get("access-control-allow-origin") or None,
-                headers.get("x-cors-authz-decision-id"),
-                body,
-            )
-            for status, headers, body in said
-        ]
+        return [Answer(*answer) for answer in said]
 
     def _headers(self, probe: Probe) -> dict[str, str]:
         headers = {"Host": HOST, **probe.headers}

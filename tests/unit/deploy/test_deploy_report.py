@@ -17,6 +17,8 @@ from tests.helm.rendering import ROOT
 ANSWERS: Final = {probe.what: f"{probe.status} {probe.reader or '-'}" for probe in PROBES}
 PLANE: Final[dict[str, Any]] = {
     "answers": ANSWERS,
+    "stripped": True,
+    "must be stripped": True,
     "no pods": ["500 -", "503 -"],
     "load": {name: {f"200 {ALLOWED}": 600} for name in DISTURBANCES},
     "note": "",
@@ -83,6 +85,10 @@ CASES: Final = {
         _put("envoy", "plain Envoy", "answers", value=ANSWERS | {"no Origin": "200 *"}),
         "plain Envoy: no Origin: 200 *, must be 200 -",
     ),
+    "headers of the upstream that are left blank": Case(
+        _put("envoy", "plain Envoy", "stripped", value=False),
+        "plain Envoy: the upstream's CORS headers are blank, must be removed",
+    ),
     "an answer that is no refusal of ours": Case(
         _put("envoy", "plain Envoy", "no pods", value=["404 -"]), "plain Envoy: without pods: 404 -, must be refusals"
     ),
@@ -125,8 +131,16 @@ def test_a_data_plane_that_says_why_may_lose_requests_and_shows_how_many() -> No
     results["envoy"]["plain Envoy"]["load"]["pod deleted"] = {f"200 {ALLOWED}": 590, "503 None": 10}
     shown = tables(results | {"facts": {"kubernetes": "v1.36.3", "note": ""}})
     assert wrong(results) == []
-    assert "| plain Envoy | 11 of 11 | 500 -, 503 - | 0 of 600 | 10 of 600 |" in shown
+    assert "| plain Envoy | 11 of 11 | removed | 500 -, 503 - | 0 of 600 | 10 of 600 |" in shown
     assert "- plain Envoy: it has no retries." in shown
+
+
+def test_a_data_plane_that_is_not_disturbed_shows_its_answers_alone() -> None:
+    results = copy.deepcopy(RESULTS)
+    results["envoy"]["plain Envoy"] |= {"load": None, "stripped": False, "must be stripped": False}
+    shown = tables(results | {"facts": {"kubernetes": "v1.36.3", "note": ""}})
+    assert wrong(results) == []
+    assert "| plain Envoy | 11 of 11 | blank | 500 -, 503 - |  |  |" in shown
 
 
 @pytest.mark.parametrize(
