@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, unique
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple, TypeAlias
 
+from cors_authz.fetch.address_space import is_private, unmapped
 from cors_authz.fetch.fields import FORBIDDEN_RESPONSE_HEADERS, SAFELISTED_RESPONSE_HEADERS, is_token
 from cors_authz.fetch.origin import parse_origin, split_port
 from cors_authz.fetch.request import Site
@@ -163,19 +164,6 @@ class _Space(NamedTuple):
 _PUBLIC: Final = _Space(0, "the public network")
 _LOCAL: Final = _Space(1, "the local network")
 _LOOPBACK: Final = _Space(2, "the user's own device")
-_LOCAL_NETWORKS: Final = tuple(
-    ip_network(text)
-    for text in (
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "fc00::/7",
-        "fe80::/10",
-    )
-)
-_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
 def note_on_local_network(origin: str, host: str) -> Conclusion | None:
@@ -310,14 +298,10 @@ def _space_of(host: str) -> _Space:
         address = ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         return _PUBLIC
-    return _space_of_address(_unmapped(address))
-
-
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    return IPv4Address(int(address) & 0xFFFFFFFF) if address in _MAPPED else address
+    return _space_of_address(unmapped(address))
 
 
 def _space_of_address(address: IPv4Address | IPv6Address) -> _Space:
     if address.is_loopback:
         return _LOOPBACK
-    return _LOCAL if any(address in network for network in _LOCAL_NETWORKS) else _PUBLIC
+    return _LOCAL if is_private(address) else _PUBLIC

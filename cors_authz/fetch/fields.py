@@ -13,6 +13,11 @@ MAX_ASKED_NAMES: Final = 128
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """QUERY is safe by its definition, yet it carries a body that triggers work; here it counts as a write."""
 
+STANDARD_METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+"""Those of https://www.rfc-editor.org/rfc/rfc9110#section-9, PATCH and QUERY."""
+
 FORBIDDEN_METHODS: Final = frozenset({"CONNECT", "TRACE", "TRACK"})
 """Spec: https://fetch.spec.whatwg.org/#forbidden-method."""
 

@@ -93,12 +93,16 @@ def _is_ipv6(address: str) -> bool:
     if "%" in address:
         return False
     try:
-        return _serialize_ipv6(IPv6Address(address)) == address
+        return serialize_ipv6(IPv6Address(address)) == address
     except AddressValueError:
         return False
 
 
-def _serialize_ipv6(address: IPv6Address) -> str:
+def serialize_ipv6(address: IPv6Address) -> str:
+    """Write an IPv6 address as browsers do, without brackets.
+
+    Spec: https://url.spec.whatwg.org/#concept-ipv6-serializer.
+    """
     mapped = address.ipv4_mapped
     if mapped is None:
         return str(address)

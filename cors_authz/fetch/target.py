@@ -15,24 +15,41 @@ MAX_AUTHORITY_CHARACTERS: Final = 512
 
 # Linear: one class, one quantifier per segment. It spares ordinary paths the work of the rest of this module.
 _PLAIN: Final = re.compile(
-    r"/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*/)*"
-    r"[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*"
+    r"/(?:[A-Za-z0-9_~!$&'()+,=:@-][A-Za-z0-9._~!$&'()+,=:@-]*/)*"
+    r"[A-Za-z0-9_~!$&'()+,=:@-][A-Za-z0-9._~!$&'()+,=:@-]*"
 )
-_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_HEX: Final = frozenset("0123456789abcdefABCDEF")
-_ENCODED_SLASH: Final = "%2F"
-_REFUSED_CODES: Final = frozenset({"%5C", "%00"})
+_LITERAL: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()+,=:@")
+"""What a path template holds as it is: RFC 3986's pchar, but for `;`, which begins parameters, and the wildcard `*`."""
+
+
+def _normal_form_of(code: str) -> str:
+    letter = chr(int(code[1:], 16))
+    return letter if letter in _LITERAL else code.upper()
+
+
+_HEX: Final = "0123456789abcdefABCDEF"
+_NORMAL: Final = {
+    **{odd: f"%{ord(odd):02X}" for odd in map(chr, range(0x21, 0x7F)) if odd not in _LITERAL | {"/", ";", "%"}},
+    **{code: _normal_form_of(code) for code in (f"%{high}{low}" for high in _HEX for low in _HEX)},
+}
+"""A character that is not literal, or an encoded one, to the one form in which it is compared."""
+
+_NOT_NORMAL: Final = re.compile(r"%..|[^A-Za-z0-9._~!$&'()+,=:@/;-]")
+_REFUSED: Final = re.compile(r"[^!-~]|[\\#]|%(?![0-9A-Fa-f]{2})|%00|%5[Cc]")
+_DELIMITER: Final = re.compile("[/;]|%2F|%3B")
+_DOTS: Final = frozenset({".", ".."})
 
 
 class Target(NamedTuple):
     """A path in normal form as its segments (`/` has none), and the raw query.
 
-    `encoded_slash` says that a segment holds `%2F`: data to one upstream, a separator to another.
+    `encoded_delimiter` says that the path holds `%2F` or `%3B`, be it within `;parameters`: data to one upstream; to
+    another, which decodes first, a `/` or a `;`.
     """
 
     segments: tuple[str, ...]
     query: str
-    encoded_slash: bool = False
+    encoded_delimiter: bool = False
 
     @property
     def path(self) -> str:
@@ -60,12 +77,14 @@ class Authority(NamedTuple):
 def read_target(raw: str) -> Target | None:
     r"""Bring a request target to normal form; it is never repaired.
 
-    Before `?`; unreserved characters decoded, hexadecimal digits in upper case; `;parameters` of a segment and one
-    final `/` set aside.
+    Before `?`; `;parameters` of a segment and one final `/` set aside; letters, digits and `-._~!$&'()+,=:@` decoded,
+    since upstreams route on the decoded path; all else encoded, with hexadecimal digits in upper case. Of what stands
+    in parameters only an encoded delimiter can lead elsewhere: a plain `/` ends them, and all else is part of a segment
+    to whoever keeps them.
 
     Returns: the target; None where an upstream might read the path in another way: no leading `/`, `.` or `..`
-    segments, `//`, `\`, an encoded `\` or NUL, a broken `%`, a control or non-ASCII character, or over 65,536
-    characters. Hostile input is data: never raises.
+    segments, between encoded delimiters too, `//`, `\`, an encoded `\` or NUL, a broken `%`, a control or non-ASCII
+    character, or over 65,536 characters. Hostile input is data: never raises.
     Spec: https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.
     """
     if len(raw) > MAX_TARGET_CHARACTERS:
@@ -73,31 +92,22 @@ def read_target(raw: str) -> Target | None:
     path, _, query = raw.partition("?")
     if _PLAIN.fullmatch(path):
         return Target(tuple(path[1:].split("/")), query)
-    decoded = _decode_unreserved(path)
-    if decoded is None or not decoded.startswith("/"):
+    if not path.startswith("/") or _REFUSED.search(path):
         return None
-    body = decoded[1:].removesuffix("/")
-    segments = tuple(segment.partition(";")[0] for segment in body.split("/")) if decoded != "/" else ()
+    normal = path_in_normal_form(path)
+    body = normal[1:].removesuffix("/")
+    segments = tuple(segment.partition(";")[0] for segment in body.split("/")) if normal != "/" else ()
     if any(segment in {"", ".", ".."} for segment in segments):
         return None
-    return Target(segments, query, any(_ENCODED_SLASH in segment for segment in segments))
-
-
-def _decode_unreserved(path: str) -> str | None:
-    if not path.isascii() or not path.isprintable() or any(c in path for c in "\\# "):
+    encoded_delimiter = "%2F" in body or "%3B" in body
+    if encoded_delimiter and not _DOTS.isdisjoint(_DELIMITER.split(body)):
         return None
-    head, *encoded = path.split("%")
-    parts = [head]
-    for part in encoded:
-        code = part[:2]
-        if len(code) != 2 or not _HEX.issuperset(code):  # noqa: PLR2004 - a code is two hexadecimal digits
-            return None
-        character = chr(int(code, 16))
-        kept = character if character in _UNRESERVED else "%" + code.upper()
-        if kept in _REFUSED_CODES:
-            return None
-        parts.append(kept + part[2:])
-    return "".join(parts)
+    return Target(segments, query, encoded_delimiter)
+
+
+def path_in_normal_form(path: str) -> str:
+    """Write each character of a path, which must have no broken `%`, in the one form in which it is compared."""
+    return _NOT_NORMAL.sub(lambda found: _NORMAL.get(found[0], found[0]), path)
 
 
 def read_authority(raw: str, scheme: str) -> Authority | None:

@@ -20,7 +20,7 @@ from cors_authz.policy.compiled import (
     Rule,
 )
 
-OF_STRANGERS: Final = frozenset({Kind.CROSS_ORIGIN, Kind.READ})
+OF_STRANGERS: Final = frozenset({Kind.CROSS_ORIGIN, Kind.READ, Kind.PREFLIGHT})
 """Kinds of request that go on with no credential unless a rule grants one."""
 
 
@@ -29,6 +29,13 @@ class Standing(NamedTuple):
 
     rule: Rule
     membership: Membership
+
+
+def credentials_of(kind: Kind, standing: Standing | None) -> frozenset[Credential]:
+    """Give the kinds of credential that travel on with a request of a kind, by the rule that decides if one does."""
+    if standing is not None:
+        return standing.rule.credentials
+    return NO_CREDENTIAL if kind in OF_STRANGERS else EVERY_CREDENTIAL
 
 
 class Facts(NamedTuple):
@@ -81,9 +88,7 @@ class Facts(NamedTuple):
     @property
     def credentials(self) -> frozenset[Credential]:
         """The kinds of credential that travel on with the request; the others count as not sent."""
-        if self.standing is not None:
-            return self.standing.rule.credentials
-        return NO_CREDENTIAL if self.kind in OF_STRANGERS else EVERY_CREDENTIAL
+        return credentials_of(self.kind, self.standing)
 
     def sees_token_of(self, provider: Provider) -> bool:
         """Tell whether a token of the provider travels on."""

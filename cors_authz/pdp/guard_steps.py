@@ -15,6 +15,7 @@ from cors_authz.policy.compiled import (
     AnyRole,
     Authenticated,
     ClaimIs,
+    Credential,
     Guard,
     HeaderIs,
     OriginInClaim,
@@ -86,13 +87,21 @@ def _token(guard: Guard, facts: Facts, readings: Readings) -> str:
 def _seen(guard: Guard, facts: Facts) -> str:
     condition, request = guard.condition, facts.request
     if isinstance(condition, PrincipalIn):
-        return f"the certificate names `{request.principal}`" if request.principal else "no certificate is known"
+        return _certificate(facts)
     if isinstance(condition, SourceIn):
         return f"the address is `{request.source}`" if request.source else "no address is known"
     if isinstance(condition, HeaderIs):
         # The value may be a secret that the policy demands; that it differs is enough.
         return "it has another value" if condition.name in request.headers else "the header is absent"
     return f"the version is `{facts.version}`" if isinstance(condition, VersionIn) else ""
+
+
+def _certificate(facts: Facts) -> str:
+    if not facts.request.principal:
+        return "no certificate is known"
+    if Credential.MTLS not in facts.credentials:
+        return "`mtls` is not granted, so the certificate counts as not sent"
+    return f"the certificate names `{facts.request.principal}`"
 
 
 def _condition(guard: Guard) -> str:

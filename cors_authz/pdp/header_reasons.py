@@ -135,7 +135,8 @@ def _deprecation(_header: Header, decision: Decision) -> Because:
     if version is None or group is None:
         return Because("the version is deprecated")
     since = f" since {instant(version.deprecated)}" if version.deprecated is not None else ""
-    until = f" and retires at {instant(version.sunset)}" if version.sunset is not None else ""
+    retires = "was retired" if version.sunset is not None and decision.now >= version.sunset else "retires"
+    until = f" and {retires} at {instant(version.sunset)}" if version.sunset is not None else ""
     return Because(f"version `{version.name}` is deprecated{since}{until}", group.place)
 
 
@@ -176,7 +177,8 @@ _CREDENTIALS: Final = {"cookie": "cookie", "authorization": "bearer"}
 def _because_removed(name: str, decision: Decision) -> Because:
     if name in _CREDENTIALS:
         return _because_withheld(_CREDENTIALS[name], decision.rule)
-    return Because("only this service says this, and here it has nothing to say")
+    silent = "in shadow it says nothing" if decision.shadow else "here it has nothing to say"
+    return Because(f"only this service says this, and {silent}")
 
 
 def _because_withheld(kind: str, rule: Rule | None) -> Because:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -17,9 +17,10 @@ from cors_authz.fetch.target import (
     read_authority,
     read_target,
 )
-from cors_authz.pdp.facts import OF_STRANGERS, Facts, Standing
+from cors_authz.pdp.facts import OF_STRANGERS, Facts, Standing, credentials_of
 from cors_authz.policy.compiled import (
     CompiledPolicy,
+    Credential,
     HostRoutes,
     Membership,
     Needs,
@@ -77,7 +78,13 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     # With an override, an upstream may run the one or the other.
     methods = () if method is None else (sent,) if method == sent else (method, sent)
     listed, standing = _standings(route, memberships, methods, version) if memberships else (None, None)
+    asked = _asked(request) if preflight else ()
+    if preflight and not version.known and route is not None and standing is not None and asked is not None:
+        standing = _standing_of_some_version(route.group, memberships or (), methods, asked) or standing
     group, rule = route.group if route else None, standing.rule if standing else None
+    tenants = _tenants_in_slots(route, place.authority, target)
+    if policy.tenants is not None and route is not None and not tenants:
+        tenants = _tenant_beyond_the_route(policy.tenants, request, credentials_of(kind, standing))
     # By their order: on Python 3.11, twenty names would cost as much as the search for a rule.
     return Facts(
         policy,
@@ -94,11 +101,11 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
         protocol_of(request, target),
         version.name,
         version.known,
-        _tenants_of(policy.tenants, request, route, place.authority, target),
+        tenants,
         listed,
         standing,
         rule,
-        _asked(request) if preflight else (),
+        asked,
         _needs(group, rule, kind),
     )
 
@@ -189,6 +196,35 @@ def _standings(
     return listed, None
 
 
+def _standing_of_some_version(
+    group: ResourceGroup, memberships: Iterable[Membership], methods: Sequence[str], asked: tuple[str, ...]
+) -> Standing | None:
+    """Find the rule by which a preflight that does not show its version passes, if it does for any.
+
+    One with credentials of the browser goes first: a page that sends none is not kept from the answer by their grant,
+    and one that sends them would be by its absence. Of the rest, one without a guard that preflights are asked.
+    """
+    deciding = _deciding_for_some_version(group, memberships, methods)
+    granting = (standing for standing in deciding if standing.rule.grants(asked))
+    return max(granting, key=lambda standing: _openness(standing.rule), default=None)
+
+
+def _openness(rule: Rule) -> tuple[bool, bool]:
+    return rule.sends_browser_credentials, not any(guard.both_phases for guard in rule.guards)
+
+
+def _deciding_for_some_version(
+    group: ResourceGroup, memberships: Iterable[Membership], methods: Sequence[str]
+) -> Iterator[Standing]:
+    undecided = frozenset(group.versions or ())
+    for membership in memberships:
+        for rule in group.rules_of.get(membership.group, ()):
+            decided = undecided if rule.versions is None else undecided & rule.versions
+            if decided and all(rule.admits(method, None) for method in methods):
+                undecided -= decided
+                yield Standing(rule, membership)
+
+
 def protocol_of(request: Request, target: Target | None) -> Protocol:
     """Recognise the protocol of a request by `Upgrade`, by its content type or by Connect's own marks.
 
@@ -252,24 +288,19 @@ def _media_type_versions(source: VersionFrom, value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def _tenants_of(
-    source: TenantSource | None,
-    request: Request,
-    route: Route | None,
-    authority: Authority | None,
-    target: Target | None,
-) -> tuple[str, ...]:
+def _tenants_in_slots(route: Route | None, authority: Authority | None, target: Target | None) -> tuple[str, ...]:
     if route is None or authority is None or target is None:
         return ()
-    slots = _slot_values(route.tenant_in_host, route.tenant_in_path, authority, target)
-    return slots or (_tenant_beyond_the_route(source, request) if source else ())
+    return _slot_values(route.tenant_in_host, route.tenant_in_path, authority, target)
 
 
-def _tenant_beyond_the_route(source: TenantSource, request: Request) -> tuple[str, ...]:
+def _tenant_beyond_the_route(
+    source: TenantSource, request: Request, credentials: frozenset[Credential]
+) -> tuple[str, ...]:
     if source.route_metadata:
         value = request.route_metadata.get(ROUTE_METADATA, {}).get(source.route_metadata)
         return (value,) if isinstance(value, str) and value else ()
-    principal = request.principal
+    principal = request.principal if Credential.MTLS in credentials else ""
     if not source.principal_prefix or not principal.startswith(source.principal_prefix):
         return ()
     tenant, slash, rest = principal.removeprefix(source.principal_prefix).partition("/")

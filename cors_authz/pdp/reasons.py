@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from string import Formatter
 from typing import Final, NamedTuple
 
+from cors_authz.fetch.fields import STANDARD_METHODS
 from cors_authz.pdp.decision import Decision, Reason
 
 
@@ -24,9 +28,11 @@ WORDS: Final = {
     Reason.PREFLIGHT_ALLOWED: Words("an allow rule admits what the preflight asks for", ""),
     Reason.PATH_AMBIGUOUS: Words(
         "the path can be read in two ways",
-        "send the path without `.` or `..` segments, `//`, `\\`, encoded slashes or broken escapes",
+        "send the path without `.` or `..` segments, `//`, `\\`, encoded slashes or semicolons, or broken escapes",
     ),
-    Reason.REQUEST_MALFORMED: Words("the request has no method or no path", "send a request with a path"),
+    Reason.REQUEST_MALFORMED: Words(
+        "the request has no path, or no method that is written as one", "send a request with a method and a path"
+    ),
     Reason.METHOD_OVERRIDE_FORBIDDEN: Words(
         "the method override names no method that may run", "send the method itself, without an override"
     ),
@@ -37,7 +43,8 @@ WORDS: Final = {
     Reason.ORIGIN_NOT_ALLOWED: Words("the origin may not do this here", "ask the owner to list the origin"),
     Reason.ORIGIN_MALFORMED: Words("the Origin header is not an origin", "send the origin as browsers write it"),
     Reason.METHOD_NOT_ALLOWED: Words(
-        "the origin may not use this method here", "use a method that the rule of this origin lists: {methods}"
+        "the origin may not use this method here, or not in this version",
+        "use a method that the rule of this origin lists: {methods}",
     ),
     Reason.HEADER_NOT_ALLOWED: Words(
         "the origin may not set one of these headers here", "set headers that the rule of this origin lists only"
@@ -75,18 +82,97 @@ def mend_of(decision: Decision) -> str:
     """Say how the request can be mended, in the words of the guard where the policy gives them."""
     if decision.guard is not None and decision.guard.message:
         return decision.guard.message
-    return WORDS[decision.reason].mend.format(**_names(decision))
+    mend = _narrower_mend(decision) or WORDS[decision.reason].mend
+    names = {name: _NAMES[name](decision) for name in _names_in(mend)}
+    # A sentence that would end in nothing helps nobody.
+    return mend.format(**names) if all(names.values()) else ""
 
 
-def _names(decision: Decision) -> dict[str, str]:
-    group, rule = decision.group, decision.reader
-    versions = group.versions if group and group.versions else {}
-    retired = versions.get(decision.facts.version) if decision.facts else None
-    return {
-        "guard": decision.guard.name if decision.guard else "",
-        "methods": ", ".join(sorted(rule.methods)) if rule else "",
-        "protocols": ", ".join(sorted(protocol.value for protocol in group.protocols)) if group else "",
-        "versions": ", ".join(sorted(versions)),
-        "successor": retired.successor if retired else "",
-        "types": ", ".join(sorted(rule.content_types or ())) if rule else "",
-    }
+def _narrower_mend(decision: Decision) -> str:
+    """Say what helps where a reason has several causes and this is not the usual one; else nothing."""
+    narrower = _NARROWER_MENDS.get(decision.reason)
+    return narrower(decision) if narrower and decision.facts else ""
+
+
+def _mend_of_malformed(decision: Decision) -> str:
+    is_case_alone = decision.facts and decision.facts.request.target and _method_in_upper_case(decision)
+    return "write the method in upper case: {method}" if is_case_alone else ""
+
+
+def _mend_of_method(decision: Decision) -> str:
+    facts, rule = decision.facts, decision.reader
+    if facts is None or rule is None or rule.versions is None or facts.version in rule.versions:
+        return ""
+    return _OTHER_VERSION if rule.admits(facts.method or "", None) else ""
+
+
+def _mend_of_retired(decision: Decision) -> str:
+    return "" if _successor(decision) else "use a version that guard `{guard}` accepts"
+
+
+_OTHER_VERSION: Final = "use a version that the rule of this origin holds for: {rule_versions}"
+_NARROWER_MENDS: Final = {
+    Reason.REQUEST_MALFORMED: _mend_of_malformed,
+    Reason.METHOD_NOT_ALLOWED: _mend_of_method,
+    Reason.VERSION_RETIRED: _mend_of_retired,
+}
+
+
+@lru_cache(maxsize=128)
+def _names_in(mend: str) -> tuple[str, ...]:
+    return tuple(name for _, name, _, _ in Formatter().parse(mend) if name)
+
+
+# --- What mends name --------------------------------------------------------------------------------------------------
+
+
+def _method_in_upper_case(decision: Decision) -> str:
+    upper = decision.facts.request.method.upper() if decision.facts else ""
+    return upper if upper in STANDARD_METHODS else ""
+
+
+def _methods(decision: Decision) -> str:
+    return _listed(decision.reader.methods) if decision.reader else ""
+
+
+def _types(decision: Decision) -> str:
+    return _listed(decision.reader.content_types or ()) if decision.reader else ""
+
+
+def _versions_of_rule(decision: Decision) -> str:
+    return _listed(decision.reader.versions or ()) if decision.reader else ""
+
+
+def _versions(decision: Decision) -> str:
+    return _listed(decision.group.versions or ()) if decision.group else ""
+
+
+def _protocols(decision: Decision) -> str:
+    return _listed(protocol.value for protocol in decision.group.protocols) if decision.group else ""
+
+
+def _successor(decision: Decision) -> str:
+    group, facts = decision.group, decision.facts
+    version = group.versions.get(facts.version) if group and group.versions and facts else None
+    return version.successor if version else ""
+
+
+def _guard(decision: Decision) -> str:
+    return decision.guard.name if decision.guard else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+_NAMES: Final[Mapping[str, Callable[[Decision], str]]] = {
+    "guard": _guard,
+    "method": _method_in_upper_case,
+    "methods": _methods,
+    "protocols": _protocols,
+    "rule_versions": _versions_of_rule,
+    "successor": _successor,
+    "types": _types,
+    "versions": _versions,
+}
+"""By their place in a mend."""

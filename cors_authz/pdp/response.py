@@ -16,12 +16,12 @@ from cors_authz.fetch.request import OWN_PREFIX
 from cors_authz.pdp.decision import Decision, Outcome, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.reasons import WORDS, mend_of
-from cors_authz.policy.compiled import ApiVersion, Credential, ResourceGroup, Rule
+from cors_authz.policy.compiled import PREFLIGHT_VARY, ApiVersion, Credential, ResourceGroup, Rule
 
 DECISION_ID: Final = "<decision-id: 32 hex characters>"
 """Stands in constant parts for the id of the decision, and is as long as one."""
 
-PREFLIGHT_VARY: Final = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+_PREFLIGHT_VARY: Final = ", ".join(PREFLIGHT_VARY)
 
 ID_HEADER: Final = OWN_PREFIX + "decision-id"
 GROUP_HEADER: Final = OWN_PREFIX + "origin-group"
@@ -169,8 +169,11 @@ def caller_part(caller: Caller) -> Answer:
 def request_part(decision: Decision) -> Answer:
     """Give the part of the answer that follows from the request, the echoed origin and the caller apart."""
     facts = decision.facts
-    if decision.shadow or facts is None:
+    if facts is None:
         return _NOTHING
+    if decision.shadow:
+        # Nobody else may speak to the upstream under our name: other groups of it may be in force.
+        return Answer(removed=facts.request.spoofed)
     if decision.outcome is Outcome.ALLOW:
         return _request_part_of_allowed(decision, facts)
     if decision.outcome is Outcome.PREFLIGHT_ALLOW:
@@ -247,12 +250,12 @@ def _preflight(decision: Decision) -> Answer:
     exposed = {"access-control-expose-headers"}
     grants = tuple(header for header in _grants(group, rule) if header.name not in exposed)
     age = Header("access-control-max-age", str(rule.max_age_seconds))
-    return Answer(to_client=(*grants, age, Header("vary", PREFLIGHT_VARY, Action.APPEND), _ID_TO_CLIENT))
+    return Answer(to_client=(*grants, age, Header("vary", _PREFLIGHT_VARY, Action.APPEND), _ID_TO_CLIENT))
 
 
 def _refused(decision: Decision) -> Answer:
     if decision.facts is not None and decision.facts.is_preflight:
-        return Answer((Header("vary", PREFLIGHT_VARY, Action.APPEND), _NO_STORE, _ID_TO_CLIENT))
+        return Answer((Header("vary", _PREFLIGHT_VARY, Action.APPEND), _NO_STORE, _ID_TO_CLIENT))
     group, reader = decision.group, decision.reader
     grants = _grants(group, reader) if group and reader else ()
     vary = ", ".join(group.vary) if group else "Origin"
@@ -322,13 +325,16 @@ def _role_list(roles: tuple[str, ...]) -> str:
 def _announcements(decision: Decision, facts: Facts) -> tuple[Header, ...]:
     versions = facts.group.versions if facts.group else None
     version = versions.get(facts.version) if versions else None
-    if version is None or (version.deprecated is not None and decision.now < version.deprecated):
+    if version is None or (version.deprecated is None and version.sunset is None):
+        return ()
+    if version.deprecated is not None and decision.now < version.deprecated:
         return ()
     # https://www.rfc-editor.org/rfc/rfc9745 and https://www.rfc-editor.org/rfc/rfc8594.
     announced = [("deprecation", f"@{int(version.deprecated)}")] if version.deprecated is not None else []
-    if version.sunset is not None:
+    # RFC 8594 reads a time in the past as "at any point from now on"; by then the version is gone.
+    if version.sunset is not None and decision.now < version.sunset:
         announced.append(("sunset", formatdate(version.sunset, usegmt=True)))
-    if announced and (link := _link(version, facts)):
+    if link := _link(version, facts):
         announced.append(("link", link))
     return tuple(Header(name, value, _announcing(name)) for name, value in announced)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum, unique
 from typing import Final, NamedTuple
 
+from cors_authz.fetch.fields import STANDARD_METHODS
 from cors_authz.fetch.origin import OPAQUE
 from cors_authz.fetch.request import Kind, is_websocket, site_of
 from cors_authz.pdp.decide import Check
@@ -103,11 +104,16 @@ def _request(facts: Facts, _readings: Readings, objection: Objection | None) -> 
         run = f", and its override runs as `{facts.method}`" if override else ""
         return _Said(f"`{request.method} {_shown_target(request.target)}` can be read in one way only{run}")
     if objection.reason is Reason.PATH_AMBIGUOUS:
-        slash = facts.target is not None
-        what = "holds an encoded slash" if slash else "can be read in two ways"
-        return _Said(f"path `{_shown_target(request.target)}` {what}", _group_place(facts) if slash else None)
+        is_read = facts.target is not None
+        what = "holds an encoded slash or semicolon" if is_read else "can be read in two ways"
+        return _Said(f"path `{_shown_target(request.target)}` {what}", _group_place(facts) if is_read else None)
     if objection.reason is Reason.METHOD_OVERRIDE_FORBIDDEN:
         return _Said("the method override names no method that may run, two that differ, or another group's")
+    written = request.method.upper()
+    if request.target and written != request.method and written in STANDARD_METHODS:
+        return _Said(
+            f"method `{request.method}` is none: it is written `{written}`, and an upstream may run it as that"
+        )
     return _Said("the request has no path, or no method that is written as one")
 
 
@@ -189,8 +195,6 @@ def _preflight(facts: Facts, _readings: Readings, objection: Objection | None) -
     if objection is None:
         headers = f" with {listing(facts.asked_headers)}" if facts.asked_headers else ""
         return _Said(f"{rule_words(rule)} grants `{method}`{headers}", rule.place, steps)
-    if objection.reason is not Reason.HEADER_NOT_ALLOWED:
-        return _Said(f"method `{method}` is one that browsers never send", None, steps)
     if facts.asked_headers is None:
         return _Said("Access-Control-Request-Headers is not a list of names, or too long", None, steps)
     return _Said(f"{rule_words(rule)} does not grant {listing(_ungranted(rule, facts))}", rule.place, steps)

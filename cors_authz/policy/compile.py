@@ -12,6 +12,7 @@ from cors_authz.fetch.origin import Origin
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import (
     EVERY_CREDENTIAL,
+    FORWARD_ALL,
     NO_CREDENTIAL,
     AllRoles,
     AnyOf,
@@ -44,7 +45,6 @@ from cors_authz.policy.compiled import (
     TokenAge,
     TokenPlace,
     Trust,
-    Unlisted,
     VersionFrom,
     VersionIn,
     VersionSource,
@@ -57,7 +57,7 @@ from cors_authz.policy.sharing import shared
 from cors_authz.policy.subject import PatternAt, RouteAt, Subject
 from cors_authz.policy.trie import Trie
 
-EXACT_RANK: Final = -1
+_EXACT_RANK: Final = -1
 _ANY_RANK: Final = 1_000_000_000
 _DEFAULT_LEEWAY_SECONDS: Final = 30
 
@@ -137,19 +137,21 @@ class _Compiler:
         providers = self._providers_of_group(named, guards)
         rules = tuple(self._compiled_rules(named, providers))
         headers = model.response_headers
+        unlisted, protocols = tightened(sensitivity.unlisted, model.unlisted), frozenset(map(Protocol, model.protocols))
         group = ResourceGroup(
             index=index,
             name=named.name,
             place=named.key_place,
             sensitivity=model.sensitivity,
-            unlisted=tightened(sensitivity.unlisted, model.unlisted),
+            unlisted=unlisted,
             rules=rules,
             rules_of=_by_origin_group(rules),
             guards=guards,
             providers=providers,
             needs=self._needs(providers, EVERY_CREDENTIAL),
             needs_of_strangers=self._needs(providers, NO_CREDENTIAL),
-            protocols=frozenset(map(Protocol, model.protocols)),
+            protocols=protocols,
+            forwards_reads=unlisted.reads is Reach.FORWARD and Protocol.MCP not in protocols,
             browser_only=model.browser_only,
             shadow=(model.mode or self._estate.defaults.mode) == "shadow",
             opaque_slashes=model.encoded_slashes == "opaque",
@@ -162,7 +164,6 @@ class _Compiler:
             contact=model.contact or self._contact(named.owner),
             description=model.description or "",
             docs=model.docs or "",
-            publish=model.publish,
         )
         return self._with_caching(self._with_star(group))
 
@@ -170,7 +171,7 @@ class _Compiler:
         """Settle whether the origin is echoed, and whether answers depend on it at all."""
         rules = group.rules
         star = bool(rules) and all(self._is_any(name) for rule in rules for name in rule.origin_groups)
-        judged = group.guards or group.unlisted != _FORWARD_ALL
+        judged = group.guards or group.unlisted != FORWARD_ALL
         return replace(group, star=star, origin_free=star and not judged and _is_one_open_read(rules))
 
     def _with_caching(self, group: ResourceGroup) -> ResourceGroup:
@@ -225,7 +226,6 @@ class _Compiler:
             content_types=frozenset(model.content_types) if model.content_types else None,
             allow_private_network=model.allow_private_network,
             description=model.description or "",
-            owner=model.owner or named.owner,
             providers=tuple(_providers_read(guards)),
             look=self._look(exposed, rule.credentials, max_age_seconds),
         )
@@ -280,7 +280,6 @@ class _Compiler:
             status=(model.on_fail.status or 0) if model.on_fail else 0,
             message=(model.on_fail.message or "") if model.on_fail else "",
             description=model.description or "",
-            owner=named.owner,
         )
 
     def _routes(self, groups: Mapping[str, ResourceGroup]) -> RouteTable:
@@ -302,7 +301,7 @@ class _Compiler:
         by_pattern = OriginTable({}, patterns, tuple(self._anyone()))
         exact: dict[str, tuple[Membership, ...]] = {}
         for at in self._patterns(exact=True):
-            membership = _membership(at, EXACT_RANK)
+            membership = _membership(at, _EXACT_RANK)
             known = exact.get(at.pattern.text)
             if known is None:
                 origin = Origin(at.pattern.scheme, at.pattern.host, at.pattern.port)
@@ -322,7 +321,6 @@ class _Compiler:
                 yield Membership(_ANY_RANK, name, "any", named.key_place)
 
 
-_FORWARD_ALL: Final = Unlisted(Reach.FORWARD, Reach.FORWARD, Reach.FORWARD)
 _OF_TOKENS: Final = (Authenticated, AnyRole, AllRoles, ClaimIs, TokenAge, OriginInClaim)
 
 
@@ -360,7 +358,7 @@ def _vary(group: ResourceGroup, token_headers: Iterable[str]) -> Iterator[str]:
     """
     if not group.origin_free:
         yield from ("Origin", "Sec-Fetch-Site")
-    if group.unlisted != _FORWARD_ALL:
+    if group.unlisted != FORWARD_ALL:
         # `same-site` reads them as `deny` does: a cached image must not reach the page that was refused it.
         yield from ("Sec-Fetch-Mode", "Sec-Fetch-Dest")
     source = group.version_from

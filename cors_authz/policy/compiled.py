@@ -41,6 +41,8 @@ class Credential(Enum):
 
 EVERY_CREDENTIAL: Final = frozenset(Credential)
 NO_CREDENTIAL: Final[frozenset[Credential]] = frozenset()
+BROWSER_CREDENTIALS: Final = frozenset({Credential.COOKIE, Credential.MTLS})
+"""What browsers attach by themselves; a token is attached by a script."""
 
 
 @unique
@@ -75,6 +77,11 @@ class Unlisted:
     reads: Reach
     embeds: Reach
     navigations: Reach
+
+
+FORWARD_ALL: Final = Unlisted(Reach.FORWARD, Reach.FORWARD, Reach.FORWARD)
+PREFLIGHT_VARY: Final = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
+"""What the answers to preflights vary by, in every group."""
 
 
 @unique
@@ -239,7 +246,6 @@ class Guard:
     status: int = 0
     message: str = ""
     description: str = ""
-    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +298,6 @@ class Rule:
     content_types: frozenset[str] | None = None
     allow_private_network: bool = False
     description: str = ""
-    owner: str = ""
-    """Who answers for the rule: the team that it names, else the owner of its group."""
     providers: tuple[str, ...] = ()
     """The providers whose tokens the guards of the rule read."""
     needs: Needs = _NO_NEEDS
@@ -309,10 +313,17 @@ class Rule:
             return False
         return self.versions is None or version is None or version in self.versions
 
+    def grants(self, asked: tuple[str, ...]) -> bool:
+        """Tell whether scripts may set all of these request headers."""
+        if self.headers.issuperset(asked):
+            return True
+        # `*` never covers Authorization: https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name.
+        return self.any_header and ("authorization" not in asked or "authorization" in self.headers)
+
     @property
     def sends_browser_credentials(self) -> bool:
         """Whether browsers attach credentials of their own, so that Access-Control-Allow-Credentials is due."""
-        return Credential.COOKIE in self.credentials or Credential.MTLS in self.credentials
+        return not self.credentials.isdisjoint(BROWSER_CREDENTIALS)
 
 
 @unique
@@ -356,6 +367,9 @@ class ResourceGroup:
     needs_of_strangers: Needs = _NO_NEEDS
     """Whose tokens are read of an unlisted one, which goes on with no credential."""
     protocols: frozenset[Protocol] = frozenset({Protocol.HTTP})
+    forwards_reads: bool = False
+    """Reads by scripts of unlisted origins go on; never to a server of the Model Context Protocol, which refuses every
+    origin that it does not know."""
     browser_only: bool = False
     shadow: bool = False
     opaque_slashes: bool = False
@@ -379,7 +393,6 @@ class ResourceGroup:
     contact: str = ""
     description: str = ""
     docs: str = ""
-    publish: str = "internal"
 
     @property
     def open_read(self) -> Rule | None:

@@ -9,7 +9,17 @@ from functools import cache
 from typing import Final
 
 from cors_authz.policy import schema
-from cors_authz.policy.compiled import Credential, Protocol, Reach, Trust, Unlisted
+from cors_authz.policy.compiled import (
+    BROWSER_CREDENTIALS,
+    EVERY_CREDENTIAL,
+    FORWARD_ALL,
+    NO_CREDENTIAL,
+    Credential,
+    Protocol,
+    Reach,
+    Trust,
+    Unlisted,
+)
 from cors_authz.policy.estate import Estate, Named
 from cors_authz.policy.sharing import shared
 
@@ -28,25 +38,22 @@ class SensitivityClass:
     guards: tuple[str, ...] = ()
 
 
-_EVERY_CREDENTIAL: Final = frozenset(Credential)
-_OPEN: Final = Unlisted(Reach.FORWARD, Reach.FORWARD, Reach.FORWARD)
-
 BUILT_IN_CLASSES: Final = {
     built_in.name: built_in
     for built_in in (
         SensitivityClass(
             "public",
             Trust.NONE,
-            frozenset(),
+            NO_CREDENTIAL,
             timedelta(hours=24),
             plain_http=True,
-            unlisted=_OPEN,
+            unlisted=FORWARD_ALL,
             exceptions=True,
         ),
         SensitivityClass(
             "internal",
             Trust.LOW,
-            _EVERY_CREDENTIAL,
+            EVERY_CREDENTIAL,
             timedelta(hours=2),
             plain_http=False,
             unlisted=Unlisted(Reach.FORWARD, Reach.SAME_SITE, Reach.FORWARD),
@@ -55,7 +62,7 @@ BUILT_IN_CLASSES: Final = {
         SensitivityClass(
             "confidential",
             Trust.MEDIUM,
-            _EVERY_CREDENTIAL,
+            EVERY_CREDENTIAL,
             timedelta(minutes=10),
             plain_http=False,
             unlisted=Unlisted(Reach.DENY, Reach.DENY, Reach.FORWARD),
@@ -64,7 +71,7 @@ BUILT_IN_CLASSES: Final = {
         SensitivityClass(
             "restricted",
             Trust.HIGH,
-            _EVERY_CREDENTIAL,
+            EVERY_CREDENTIAL,
             timedelta(minutes=5),
             plain_http=False,
             unlisted=Unlisted(Reach.DENY, Reach.DENY, Reach.DENY),
@@ -93,7 +100,7 @@ class EffectiveRule:
     @property
     def sends_browser_credentials(self) -> bool:
         """Whether browsers attach cookies or certificates under this rule."""
-        return Credential.COOKIE in self.credentials or Credential.MTLS in self.credentials
+        return not self.credentials.isdisjoint(BROWSER_CREDENTIALS)
 
 
 _METHODS_OF: Final[Mapping[Protocol, tuple[str, ...]]] = {
@@ -104,16 +111,18 @@ _METHODS_OF: Final[Mapping[Protocol, tuple[str, ...]]] = {
     Protocol.CONNECT: ("GET", "POST"),
     Protocol.MCP: ("GET", "POST", "DELETE"),
 }
-_HEADERS_OF: Final[Mapping[Protocol, tuple[str, ...]]] = {
+HEADERS_OF: Final[Mapping[Protocol, tuple[str, ...]]] = {
     Protocol.SSE: ("cache-control", "last-event-id"),
     Protocol.GRPC_WEB: ("content-type", "grpc-timeout", "x-grpc-web", "x-user-agent"),
     Protocol.CONNECT: ("content-type", "connect-protocol-version", "connect-timeout-ms"),
     Protocol.MCP: ("content-type", "last-event-id", "mcp-protocol-version", "mcp-session-id"),
 }
-_EXPOSED_OF: Final[Mapping[Protocol, tuple[str, ...]]] = {
+"""The request headers that a protocol brings."""
+EXPOSED_OF: Final[Mapping[Protocol, tuple[str, ...]]] = {
     Protocol.GRPC_WEB: ("grpc-status", "grpc-message", "grpc-status-details-bin"),
     Protocol.MCP: ("mcp-session-id",),
 }
+"""The response headers that a protocol brings for scripts to read."""
 
 
 def classes_of(estate: Estate) -> Mapping[str, SensitivityClass]:
@@ -180,8 +189,8 @@ def _rule(
     model = group.model.allow[index]
     protocols = tuple(map(Protocol, group.model.protocols))
     sets = [estate.header_sets[name].model for name in model.header_sets if name in estate.header_sets]
-    headers = _names((*model.headers, *(name for s in sets for name in s.request)), protocols, _HEADERS_OF)
-    exposed = _names((*model.expose_headers, *(name for s in sets for name in s.expose)), protocols, _EXPOSED_OF)
+    headers = _names((*model.headers, *(name for s in sets for name in s.request)), protocols, HEADERS_OF)
+    exposed = _names((*model.expose_headers, *(name for s in sets for name in s.expose)), protocols, EXPOSED_OF)
     credentials = _credentials(model.credentials)
     methods = _methods(model, protocols)
     ceiling = classes.get(group.model.sensitivity, BUILT_IN_CLASSES["internal"]).max_age

@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         """Write the place as editors and terminals link it: `file:line:column`."""
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{printable(self.file)}:{self.line}:{self.column}"
 
 
 @unique
@@ -67,10 +67,16 @@ class UnknownEnvironmentError(Exception):
     """An environment that the policy does not declare; the message names those that it does."""
 
 
+def printable(text: str) -> str:
+    """Show anybody's text on one line of a terminal, which it shall not steer: what does not print is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def shown(value: str) -> str:
-    """Show an author's text on one line of a terminal: cut at 120 characters, without control characters."""
-    cut = value if len(value) <= MAX_SHOWN_CHARACTERS else value[: MAX_SHOWN_CHARACTERS - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    """Show an author's text on one line of a terminal: cut at 120 characters, and printable."""
+    return printable(value if len(value) <= MAX_SHOWN_CHARACTERS else value[: MAX_SHOWN_CHARACTERS - 1] + "…")
 
 
 def ticked(names: Iterable[str]) -> str:

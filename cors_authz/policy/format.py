@@ -36,7 +36,7 @@ class FormatError(Exception):
     """A policy that cannot be formatted without losing something; the message says why."""
 
 
-def format_policy(name: str, text: str) -> str:
+def format_policy(name: str, data: bytes) -> str:
     """Write a policy file in the one way.
 
     Two spaces a level, lists on the level of their key, text in double quotes only where it needs them, flow
@@ -45,14 +45,14 @@ def format_policy(name: str, text: str) -> str:
 
     Args:
         name: the file's name, for messages.
-        text: the file.
+        data: the file, at most one byte more than the bound of a document.
 
-    Raises: FormatError for text that is no valid document, or if what the documents say, or a comment, would change.
+    Raises: FormatError for what is no valid document, or if what the documents say, or a comment, would change.
     """
-    text = text.removeprefix(_BYTE_ORDER_MARK)
-    documents, findings = read_documents((Source(name, text.encode()),))
+    documents, findings = read_documents((Source(name, data),))
     if findings:
         raise FormatError("\n".join(str(finding) for finding in findings))
+    text = data.decode().removeprefix(_BYTE_ORDER_MARK)
     formatted = _dumped(text)
     after, _ = read_documents((Source(name, formatted.encode()),))
     if canonical(after) != canonical(documents) or _comments(formatted) != _comments(text):

@@ -6,22 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cors_authz.policy.compiled import (
+    FORWARD_ALL,
+    PREFLIGHT_VARY,
     AnyOf,
     CompiledPolicy,
     Credential,
     Guard,
     PrincipalIn,
-    Reach,
     ResourceGroup,
     Rule,
     SourceIn,
-    Unlisted,
     VersionIn,
     VersionSource,
 )
 from cors_authz.policy.subject import RouteAt, Subject
-
-PREFLIGHT_VARY = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +137,6 @@ def _unknown_in_preflight(group: ResourceGroup, guards: tuple[Guard, ...]) -> It
             yield guard.name
 
 
-_FORWARD_ALL = Unlisted(Reach.FORWARD, Reach.FORWARD, Reach.FORWARD)
-
-
 def _objections_to_push_down(
     group: ResourceGroup, routes: tuple[RouteAt, ...], policy: CompiledPolicy, subject: Subject
 ) -> Iterator[str]:
@@ -151,7 +146,7 @@ def _objections_to_push_down(
         yield "origins differ by tenant"
     if group.versions:
         yield "versions are known and retire"
-    if group.unlisted != _FORWARD_ALL or group.browser_only:
+    if group.unlisted != FORWARD_ALL or group.browser_only:
         yield "other sites' loads and writes are judged one by one"
     if subject.estate.exceptions:
         yield "exceptions come and go"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -13,7 +12,19 @@ from cors_authz.policy.compiled import CompiledPolicy
 from cors_authz.policy.document import Source, read_documents
 from cors_authz.policy.estate import Environment, Estate, unite
 from cors_authz.policy.finding import Finding, PolicyError, Severity, UnknownEnvironmentError
-from cors_authz.policy.lint import any_of, bounds, callers, change, classes, origins, routes, rules, versions
+from cors_authz.policy.lint import (
+    any_of,
+    bounds,
+    callers,
+    change,
+    classes,
+    origins,
+    reviews,
+    routes,
+    rules,
+    suppressions,
+    versions,
+)
 from cors_authz.policy.overlap import Order, order_of
 from cors_authz.policy.subject import Reading, Subject, read_patterns, subject_of
 
@@ -61,7 +72,8 @@ def check_policy(
     Args:
         sources: its files.
         environment: the one to judge; None for each that the policy declares.
-        now: until when suppressions must hold; None lets every suppression hold.
+        now: until when suppressions must hold, and by when reviews are due; None lets every suppression hold, and no
+            review be due.
 
     Returns: the findings by file, line and column; without errors the policy loads.
     Raises: UnknownEnvironmentError.
@@ -71,12 +83,13 @@ def check_policy(
         return read
     said = list(read.findings)
     before: _Judged | None = None
-    for each in _environments(read.estate, environment):
+    environments = _environments(read.estate, environment)
+    for each in environments:
         # What one environment says in one place, the next says again, with another name in it.
         known = {(finding.place, finding.code) for finding in said}
         before = _judge(read, each, before)
         said += [f for f in before.findings if (f.place, f.code) not in known]
-    return _sorted(_with_suppressions(read.estate, said, now), sources)
+    return _sorted(_with_time(read.estate, said, environments, now), sources)
 
 
 def load_policy(sources: Sequence[Source], environment: str, now: datetime | None = None) -> Loaded:
@@ -87,8 +100,9 @@ def load_policy(sources: Sequence[Source], environment: str, now: datetime | Non
     read = _read(sources)
     if not isinstance(read, _Read):
         raise PolicyError(read)
-    judged = _judge(read, _environments(read.estate, environment)[0])
-    found = _sorted(_with_suppressions(read.estate, (*read.findings, *judged.findings), now), sources)
+    environments = _environments(read.estate, environment)
+    judged = _judge(read, environments[0])
+    found = _sorted(_with_time(read.estate, (*read.findings, *judged.findings), environments, now), sources)
     if any(finding.severity is Severity.ERROR for finding in found):
         raise PolicyError(finding for finding in found if finding.severity is Severity.ERROR)
     revision = read.estate.bundle.model.metadata.revision or revision_of(read.estate.documents)
@@ -130,12 +144,18 @@ def _match_alike(one: Subject, other: Subject) -> bool:
     return one.routes == other.routes and one.patterns == other.patterns
 
 
-def _with_suppressions(estate: Estate, findings: Iterable[Finding], now: datetime | None) -> Iterator[Finding]:
-    holding = [named for named in estate.suppressions if now is None or now < named.model.until]
-    covered = {(named.model.finding, named.model.at) for named in holding}
-    for finding in findings:
-        suppressible = finding.severity is not Severity.ERROR
-        yield replace(finding, suppressed=suppressible and (finding.code, finding.about) in covered)
+def _with_time(
+    estate: Estate, found: Sequence[Finding], judged: Sequence[Environment], now: datetime | None
+) -> Iterator[Finding]:
+    """Add what time says of a policy, and mark what its suppressions cover."""
+    due = reviews.overdue_reviews(estate, now) if now else ()
+    marked = tuple(suppressions.marked(estate, (*found, *due), now))
+    yield from marked
+    if now:
+        yield from suppressions.ended(estate, now)
+    # What is not found here may be found in an environment that was not asked about.
+    if len(judged) == len(estate.environments) and not any(f.severity is Severity.ERROR for f in marked):
+        yield from suppressions.idle(estate, marked, now)
 
 
 def _sorted(findings: Iterable[Finding], sources: Sequence[Source]) -> tuple[Finding, ...]:

@@ -160,10 +160,12 @@ class Reader:
             self._refuse_character(text)
 
     def _text(self) -> str | None:
-        data = self._data.removeprefix(codecs.BOM_UTF8)
-        if len(data) > MAX_FILE_BYTES:
-            self._refuse_at((1, 1), f"the file has {len(data)} bytes; 1 MiB is the most: move some to a PolicyPart")
+        # With its mark: whoever reads a file stops at one byte more, and its end would be missed in silence.
+        if len(self._data) > MAX_FILE_BYTES:
+            size = len(self._data)
+            self._refuse_at((1, 1), f"the file has {size} bytes; 1 MiB is the most: move some to a PolicyPart")
             return None
+        data = self._data.removeprefix(codecs.BOM_UTF8)
         try:
             text = data.decode()
         except UnicodeDecodeError as error:

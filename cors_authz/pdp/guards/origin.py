@@ -7,7 +7,7 @@ from cors_authz.fetch.request import is_websocket, is_write
 from cors_authz.pdp.decision import Objection, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.readings import Readings
-from cors_authz.policy.compiled import Protocol, Reach, ResourceGroup, Rule
+from cors_authz.policy.compiled import ResourceGroup
 
 
 def object_to_malformed_origin(facts: Facts, _readings: Readings) -> Objection | None:
@@ -30,10 +30,7 @@ def object_to_origin(facts: Facts, _readings: Readings) -> Objection | None:
 
 def object_to_read(facts: Facts, _readings: Readings) -> Objection | None:
     """Refuse a cross-site read without an origin where the group denies unlisted reads."""
-    if facts.group is None:
-        return None
-    forwarded = facts.group.unlisted.reads is Reach.FORWARD and Protocol.MCP not in facts.group.protocols
-    return None if forwarded else Objection(Reason.ORIGIN_NOT_ALLOWED)
+    return None if facts.group is None or facts.group.forwards_reads else Objection(Reason.ORIGIN_NOT_ALLOWED)
 
 
 def object_to_preflight(facts: Facts, _readings: Readings) -> Objection | None:
@@ -43,7 +40,7 @@ def object_to_preflight(facts: Facts, _readings: Readings) -> Objection | None:
     """
     if facts.standing is None:
         return Objection(Reason.METHOD_NOT_ALLOWED if facts.listed else Reason.ORIGIN_NOT_ALLOWED)
-    if facts.asked_headers is None or not _grants(facts.standing.rule, facts.asked_headers):
+    if facts.asked_headers is None or not facts.standing.rule.grants(facts.asked_headers):
         return Objection(Reason.HEADER_NOT_ALLOWED)
     return None
 
@@ -51,12 +48,4 @@ def object_to_preflight(facts: Facts, _readings: Readings) -> Objection | None:
 def _is_forwarded_read(facts: Facts, group: ResourceGroup) -> bool:
     if facts.origin == OPAQUE or is_write(facts.method or "") or is_websocket(facts.request):
         return False
-    # A server of the Model Context Protocol refuses every origin that it does not know, reads included.
-    return group.unlisted.reads is Reach.FORWARD and Protocol.MCP not in group.protocols
-
-
-def _grants(rule: Rule, asked: tuple[str, ...]) -> bool:
-    if rule.headers.issuperset(asked):
-        return True
-    # `*` never covers Authorization: https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name.
-    return rule.any_header and ("authorization" not in asked or "authorization" in rule.headers)
+    return group.forwards_reads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cors_authz.fetch.fields import SAFE_METHODS, is_token
+from cors_authz.fetch.fields import SAFE_METHODS, STANDARD_METHODS, is_token
 from cors_authz.pdp.decision import Objection, Reason
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.readings import Readings
@@ -13,7 +13,6 @@ from cors_authz.policy.compiled import Protocol
 _PLAIN_HTTP: Final = frozenset({Protocol.HTTP, Protocol.SSE, Protocol.MCP})
 """Server-sent events and MCP are plain HTTP: whoever serves one of these answers ordinary requests."""
 
-_METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 _BODILESS: Final = SAFE_METHODS | {"DELETE"}
 
 
@@ -23,14 +22,14 @@ def object_to_request(facts: Facts, _readings: Readings) -> Objection | None:
         return Objection(Reason.REQUEST_MALFORMED)
     if facts.target is None:
         return Objection(Reason.PATH_AMBIGUOUS)
-    if facts.target.encoded_slash and not (facts.group and facts.group.opaque_slashes):
+    if facts.target.encoded_delimiter and not (facts.group and facts.group.opaque_slashes):
         return Objection(Reason.PATH_AMBIGUOUS)
     return Objection(Reason.METHOD_OVERRIDE_FORBIDDEN) if facts.method is None else None
 
 
 def _is_method(method: str) -> bool:
     # Methods are case-sensitive, yet many upstreams run `post` as POST: it must not pass for another method.
-    return method in _METHODS or (is_token(method) and method.upper() not in _METHODS)
+    return method in STANDARD_METHODS or (is_token(method) and method.upper() not in STANDARD_METHODS)
 
 
 def object_to_host(facts: Facts, _readings: Readings) -> Objection | None:

@@ -6,6 +6,8 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
+from cors_authz.fetch.origin import serialize_ipv6
+
 _LONGEST_NUMBER: Final = 20
 _IPV4_BYTES: Final = 4
 _BYTE: Final = 256
@@ -40,8 +42,4 @@ def ipv6_form(host: str) -> str | None:
         address = IPv6Address(host.removeprefix("[").removesuffix("]").partition("%")[0])
     except AddressValueError:
         return None
-    mapped = address.ipv4_mapped
-    if mapped is None:
-        return f"[{address}]"
-    # Python may write the embedded address with dots, which browsers never do.
-    return f"[::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}]"
+    return f"[{serialize_ipv6(address)}]"

@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
+from cors_authz.fetch.target import path_in_normal_form
 from cors_authz.policy.finding import shown
 from cors_authz.policy.grammar.slots import CAPTURED, is_slot, object_to_repeated_names, slot_at, tokens_of
-from cors_authz.policy.pattern import SEGMENT_CHARACTERS, UNRESERVED, PathTemplate, Piece, Problem, Slot
+from cors_authz.policy.pattern import SEGMENT_CHARACTERS, PathTemplate, Piece, Problem, Slot
 
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _PATH_CHARACTERS: Final = frozenset(SEGMENT_CHARACTERS + "/{}")
@@ -20,7 +21,7 @@ _SLOT_NAME: Final = re.compile(r"\{[a-z][A-Za-z0-9]{0,31}\}")
 # Hosts share paths.
 @lru_cache(maxsize=1024)
 def parse_path_template(text: str) -> PathTemplate | Problem:
-    """Read an entry of `paths` into its normal form: unreserved characters decoded, hex digits in upper case.
+    """Read an entry of `paths` into the normal form of a request's path; an encoded `*` is text, and stays encoded.
 
     Returns: the template; else the problem, CX047, with the right form wherever one can be derived. Never raises.
     Spec: https://www.rfc-editor.org/rfc/rfc3986.html#section-6.2.2
@@ -44,12 +45,8 @@ def _segment(text: str) -> Piece:
 
 
 def _normal(text: str) -> str:
-    return _ENCODED.sub(lambda encoded: _decoded(encoded[0]), text)
-
-
-def _decoded(encoded: str) -> str:
-    letter = chr(int(encoded[1:], 16))
-    return letter if letter in UNRESERVED else encoded.upper()
+    # Only what is encoded: a plain `*` or brace is syntax here.
+    return _ENCODED.sub(lambda encoded: path_in_normal_form(encoded[0]), text)
 
 
 def _object_to_path_start(text: str) -> str | None:
@@ -91,10 +88,11 @@ def _object_to_encoding(text: str) -> str | None:
     broken = re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", text)
     if broken:
         return f": `{broken[0]}` is no encoding; a `%` itself is `%25`"
-    refused = re.search("%(?:2f|5c|00)", text, re.IGNORECASE)
+    refused = re.search("%(?:2f|3b|5c|00)", text, re.IGNORECASE)
     if refused is None:
         return None
-    as_data = "; where it is data in what `*` matches, say encodedSlashes: opaque" if "2" in refused[0] else ""
+    is_delimiter = refused[0].upper() in {"%2F", "%3B"}
+    as_data = "; where it is data in what `*` matches, say encodedSlashes: opaque" if is_delimiter else ""
     return f": paths with `{refused[0]}` are refused{as_data}"
 
 

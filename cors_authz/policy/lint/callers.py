@@ -10,6 +10,7 @@ from ipaddress import ip_interface, ip_network
 from typing import Final
 
 from cors_authz.fetch.fields import RESPONSE_ONLY_HEADERS, is_forbidden_request_header
+from cors_authz.fetch.request import OWN_PREFIX
 from cors_authz.policy import schema
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, shown, ticked
@@ -319,7 +320,7 @@ def _objection_to_header(written: str) -> str | None:
     name = written.lower()
     if name == "authorization":
         return "is a credential, and a policy holds no secrets; say `authenticated: true`, or which role"
-    if name.startswith("x-cors-authz-"):
+    if name.startswith(OWN_PREFIX):
         return "is taken off every request before guards are asked; choose another name"
     if name in RESPONSE_ONLY_HEADERS:
         return "is carried by responses, never by requests; choose a request header"

@@ -1,6 +1,6 @@
-"""Findings about change: suppressions, environments, rate limits, rollout and lockdown, and what is not yet applied.
+"""Findings about change: environments, rate limits, rollout and lockdown, and what is not yet applied.
 
-Exceptions, overlays and owners have modules of their own; their rules are among these.
+Suppressions, exceptions, overlays and owners have modules of their own; their rules are among these.
 """
 
 from __future__ import annotations
@@ -14,72 +14,10 @@ from cors_authz.policy import schema
 from cors_authz.policy.compiled import Trust
 from cors_authz.policy.estate import Estate
 from cors_authz.policy.finding import Finding, Place, Severity
-from cors_authz.policy.lint import exceptions, overlays, owners
+from cors_authz.policy.lint import exceptions, overlays, owners, suppressions
 from cors_authz.policy.lint.wording import unknown_name_text
 from cors_authz.policy.rollout import RolloutStep
 from cors_authz.policy.subject import Subject
-
-# --- suppressions ---------------------------------------------------------------------------------------------------
-
-_LAST_CODE: Final = 54
-_ERRORS: Final = frozenset(
-    f"CX{number:03}"
-    for number in (1, 2, 3, 5, 6, 8, 9, 10, 14, 15, 17, 24, 25, 29, 30, 31, 32, 46, 47, 48, 52)
-)  # fmt: skip
-"""Findings that are errors wherever they occur; others may warn here and refuse there."""
-
-
-def suppressed_errors(subject: Subject) -> Iterator[Finding]:
-    """CX023: a policy with an error does not load, whatever it says of itself."""
-    for suppression in subject.estate.suppressions:
-        if suppression.model.finding in _ERRORS:
-            text = f"{suppression.model.finding} is an error and cannot be suppressed"
-            yield Finding(suppression.place(), "CX023", text, about=suppression.about)
-
-
-def suppressions_of_unknown_findings(subject: Subject) -> Iterator[Finding]:
-    """CX046: a finding that does not exist is never said, so there is nothing to suppress."""
-    for suppression in subject.estate.suppressions:
-        code = suppression.model.finding
-        if not 1 <= int(code.removeprefix("CX")) <= _LAST_CODE:
-            text = f"`{code}` is no finding; they are CX001 to CX{_LAST_CODE:03}"
-            yield Finding(suppression.place("finding"), "CX046", text, about=suppression.about)
-
-
-def suppressions_of_nothing(subject: Subject) -> Iterator[Finding]:
-    """CX023: what a suppression named has gone, and it waits for the next thing of that name."""
-    for suppression in subject.estate.suppressions:
-        if not _is_there(subject.estate, suppression.model.at):
-            text = f"`{suppression.model.at}` is not in the policy; drop the suppression, or mend its `at`"
-            yield Finding(suppression.place("at"), "CX023", text, Severity.WARNING, suppression.about)
-
-
-def _is_there(estate: Estate, at: str) -> bool:
-    section, _, rest = at.partition("/")
-    name = rest.partition("/")[0]
-    if section == "metadata":
-        return True
-    if section == "identity":
-        identity = estate.bundle.model.identity
-        return identity is not None and (not name or name in {"jwt", "mtls"})
-    names = {
-        "originGroups": estate.origin_groups,
-        "resourceGroups": estate.resource_groups,
-        "guards": estate.guards,
-        "exceptions": estate.exceptions,
-        "rateLimits": estate.rate_limits,
-    }[section]
-    return name in names if name else bool(names)
-
-
-def suppressions_by_nobody(subject: Subject) -> Iterator[Finding]:
-    """CX046: somebody takes the warning on, and can be asked."""
-    people = subject.estate.bundle.model.people
-    for suppression in subject.estate.suppressions if people else ():
-        if suppression.model.by not in people:
-            text = unknown_name_text(suppression.model.by, "person", people)
-            yield Finding(suppression.place("by"), "CX046", text, about=suppression.about)
-
 
 # --- environments ---------------------------------------------------------------------------------------------------
 
@@ -243,10 +181,7 @@ def signatures_not_yet_checked(subject: Subject) -> Iterator[Finding]:
 
 
 RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
-    suppressed_errors,
-    suppressions_of_unknown_findings,
-    suppressions_of_nothing,
-    suppressions_by_nobody,
+    *suppressions.RULES,
     unknown_environments,
     *exceptions.RULES,
     *overlays.RULES,

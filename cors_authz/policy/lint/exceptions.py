@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from cors_authz.fetch.fields import (
@@ -20,7 +20,7 @@ from cors_authz.policy.effective import SensitivityClass
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity, shown, ticked
 from cors_authz.policy.lint.exact_origin import is_of_one_network, read_exact_origin
-from cors_authz.policy.lint.wording import duration_text, list_text, unknown_name_text
+from cors_authz.policy.lint.wording import duration_text, instant_text, list_text, unknown_name_text
 from cors_authz.policy.pattern import OriginPattern, Problem
 from cors_authz.policy.subject import Subject
 
@@ -52,7 +52,7 @@ def ends_before_the_beginning(subject: Subject) -> Iterator[Finding]:
     """CX024: such an exception never holds, and somebody believes that it does."""
     for exception in _exceptions(subject):
         if exception.model.until <= exception.model.from_:
-            text = f"{exception.name} ends before it begins ({_instant_text(exception.model.from_)}); mend `until`"
+            text = f"{exception.name} ends before it begins ({instant_text(exception.model.from_)}); mend `until`"
             yield Finding(exception.place("until"), "CX024", text, about=exception.about)
 
 
@@ -64,7 +64,7 @@ def long_exceptions(subject: Subject) -> Iterator[Finding]:
         length = exception.model.until - exception.model.from_
         said = f"{exception.name} lasts {_length_text(length)}"
         if length > most:
-            end = _instant_text(exception.model.from_ + most)
+            end = instant_text(exception.model.from_ + most)
             text = f"{said}; {_length_text(most)} is the most: end it by {end}, and renew it if need be"
             yield Finding(exception.place("until"), "CX026", text, about=exception.about)
         elif length > most / 2:
@@ -74,10 +74,6 @@ def long_exceptions(subject: Subject) -> Iterator[Finding]:
 
 def _length_text(length: timedelta) -> str:
     return f"{length.days}d" if length.days and length == timedelta(days=length.days) else duration_text(length)
-
-
-def _instant_text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def renewed_exceptions(subject: Subject) -> Iterator[Finding]:

@@ -15,14 +15,15 @@ from cors_authz.fetch.fields import (
     is_token,
 )
 from cors_authz.policy import schema
-from cors_authz.policy.compiled import Credential
+from cors_authz.policy.compiled import Credential, Protocol
+from cors_authz.policy.effective import EXPOSED_OF, HEADERS_OF
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity, shown
 from cors_authz.policy.lint.rule_at import RuleAt, rules_at
 from cors_authz.policy.subject import Subject
 
-_GRPC_WEB_REQUEST: Final = frozenset({"content-type", "grpc-timeout", "x-grpc-web", "x-user-agent"})
-_GRPC_WEB_EXPOSED: Final = frozenset({"grpc-status", "grpc-message", "grpc-status-details-bin"})
+_GRPC_WEB_REQUEST: Final = frozenset(HEADERS_OF[Protocol.GRPC_WEB])
+_GRPC_WEB_EXPOSED: Final = frozenset(EXPOSED_OF[Protocol.GRPC_WEB])
 _GRPC_WEB_ALONE: Final = _GRPC_WEB_EXPOSED | {"grpc-timeout", "x-grpc-web"}
 """What nothing but gRPC-Web uses. Spec: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md."""
 

@@ -8,10 +8,12 @@ from functools import cache
 from typing import Final
 
 from cors_authz.fetch.fields import SAFE_METHODS
+from cors_authz.fetch.origin import split_port
 from cors_authz.policy import schema
 from cors_authz.policy.compiled import Credential, Protocol, Trust
 from cors_authz.policy.estate import Named
 from cors_authz.policy.finding import Finding, Severity
+from cors_authz.policy.lint.local_hosts import local_origin_in
 from cors_authz.policy.lint.rule_at import RuleAt, rules_at
 from cors_authz.policy.lint.wording import list_text
 from cors_authz.policy.locality import is_local as is_multicast_name
@@ -84,7 +86,7 @@ def plain_http(subject: Subject) -> Iterator[Finding]:
                 if (
                     found.pattern.scheme == "http"
                     and not _is_for_development(subject, found.pattern)
-                    and not _kind_of_local_name(subject, found)
+                    and not _local_name(subject, found)
                 ):
                     text = f"`{found.pattern.text}` is open to whoever sits on the line, and {objection}; use https"
                     yield Finding(found.place, "CX005", text, about=group.about)
@@ -109,17 +111,29 @@ def origins_of_one_machine(subject: Subject) -> Iterator[Finding]:
     Spec: https://wicg.github.io/local-network-access/#ip-address-space-section.
     """
     for at in _patterns(subject):
-        kind = _kind_of_local_name(subject, at)
-        if kind:
-            said = f"`{at.pattern.text}` is {kind} and would be open in {subject.environment.name}"
-            yield Finding(at.place, "CX006", f"{said}; {_mend_for_local_name(subject)}", about=at.group.about)
+        found = _local_name(subject, at)
+        if found:
+            origin, kind = found
+            is_shown = origin == at.pattern.text
+            said = f"is {kind}" if is_shown else f"takes `{origin}`, {kind.removesuffix(',')},"
+            mend = _mend_for_local_name(subject) if is_shown else "end it in your own domain"
+            text = f"`{at.pattern.text}` {said} and would be open in {subject.environment.name}; {mend}"
+            yield Finding(at.place, "CX006", text, about=at.group.about)
 
 
-def _kind_of_local_name(subject: Subject, at: PatternAt) -> str | None:
-    """Say what kind of name an origin has that is right only in development, where it is not; else None."""
-    host = at.pattern.host
+def _local_name(subject: Subject, at: PatternAt) -> tuple[str, str] | None:
+    """Give an origin, or the pattern itself, whose name is right only in development, where it is not, and its kind."""
     if subject.environment.is_dev or at.group.model.web_view:
         return None
+    kind = _kind_of_local_name(at.pattern.host)
+    if kind:
+        return at.pattern.text, kind
+    origin = local_origin_in(at.pattern)
+    kind = _kind_of_local_name(split_port(origin.partition("://")[2])[0]) if origin else None
+    return (origin, kind) if origin and kind else None
+
+
+def _kind_of_local_name(host: str) -> str | None:
     if is_loopback(host):
         return "a loopback origin"
     if is_multicast_name(host):

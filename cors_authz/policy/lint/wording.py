@@ -1,9 +1,9 @@
-"""How findings write what the policy names: durations, lists, and names that nothing has."""
+"""How findings write what the policy names: durations, instants, lists, and names that nothing has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Final
 
@@ -19,6 +19,11 @@ def duration_text(duration: timedelta) -> str:
         if not duration % length and duration:
             return f"{duration // length}{unit}"
     return f"{duration // timedelta(milliseconds=1)}ms" if duration else "0s"
+
+
+def instant_text(moment: datetime) -> str:
+    """Write an instant in UTC as a policy does: `2026-11-20T00:00:00Z`."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def list_text(values: Iterable[str]) -> str:

@@ -11,7 +11,8 @@ from cors_authz.pdp.decide import CHECKS, refuse_unread
 from cors_authz.pdp.decision import Decision, Objection, Outcome, Reason
 from cors_authz.pdp.readings import TokenReading, TokenState
 from cors_authz.pdp.reasons import WORDS, mend_of
-from tests.deciding import IDENTITY, ask, compiled, decided, preflight, token
+from cors_authz.pdp.response import told_caller
+from tests.deciding import IDENTITY, ask, compiled, decided, preflight, token, told
 
 WEB = "https://web.example"
 EVIL = "https://evil.example"
@@ -341,8 +342,171 @@ resourceGroups:
   packages: {match: [{hosts: [a.example], paths: ["/p/*"]}], encodedSlashes: opaque, allow: []}
   rest: {match: [{hosts: [a.example]}], allow: []}
 """)
-    reasons = {path: decided(policy, ask(f"GET https://a.example{path}")).reason for path in ("/p/a%2Fb", "/q/a%2Fb")}
-    assert reasons == {"/p/a%2Fb": Reason.NOT_A_BROWSER, "/q/a%2Fb": Reason.PATH_AMBIGUOUS}
+    paths = ("/p/a%2Fb", "/p/a%3Bb", "/p/a;x%2Fb", "/q/a%2Fb", "/q/a%3Bb", "/q/a;x%2Fb", "/p/a%2F..%2Fb")
+    reasons = [decided(policy, ask(f"GET https://a.example{path}")).reason for path in paths]
+    assert reasons == [Reason.NOT_A_BROWSER] * 3 + [Reason.PATH_AMBIGUOUS] * 4
+
+
+GUARDED = compiled("""
+guards:
+  lan: {sourceIn: [10.0.0.0/8]}
+resourceGroups:
+  open: {match: [{hosts: [a.example]}], allow: []}
+  guarded:
+    match: [{hosts: [a.example], paths: ["/v1/items:purge", "/v1/a@b/**", "/v1/%c3%a9", "/v1/a%2a", "/v1/%7Ba%7D"]}]
+    guards: [lan]
+    allow: []
+""")
+SPELLINGS = (
+    "/v1/items%3Apurge",
+    "/v1/items%3apurge/",
+    "/%761/item%73%3Apurge;x",
+    "/v1/a%40b/x",
+    "/v1/a%40b",
+    "/v1/%C3%a9",
+    "/v1/a*",
+    "/v1/a%2A",
+    "/v1/{a}",
+    "/v1/%7ba%7d",
+)
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+def test_no_spelling_of_a_guarded_path_leads_around_its_guard(path: str) -> None:
+    assert decided(GUARDED, ask(f"POST https://a.example{path}")).reason is Reason.SOURCE_NOT_ALLOWED
+
+
+HIDDEN = ("/pub;%2f..%2fv1%2fitems:purge", "/pub/;%2f/x", "/v1/items:purge%3Bx", "/v1/items:purge%3b", "/a;%2Fb")
+
+
+@pytest.mark.parametrize("path", HIDDEN)
+def test_an_encoded_delimiter_is_ambiguous_wherever_it_stands(path: str) -> None:
+    assert decided(GUARDED, ask(f"POST https://a.example{path}")).reason is Reason.PATH_AMBIGUOUS
+
+
+def test_a_tenant_is_told_and_compared_decoded() -> None:
+    policy = compiled(
+        IDENTITY
+        + """
+tenants: {claim: tenant}
+guards: {known: {authenticated: true, provider: main}}
+resourceGroups:
+  api: {match: [{hosts: [a.example], paths: ["/{tenant}/**"]}], guards: [known], allow: []}
+"""
+    )
+    tokens = {"main": token(tenant="a@b")}
+    for spelling in ("a@b", "a%40b", "%61%40b"):
+        decision = decided(policy, ask(f"GET https://a.example/{spelling}/x"), tokens)
+        assert (decision.reason, told_caller(decision).tenant) == (Reason.NOT_A_BROWSER, "a@b")
+    assert decided(policy, ask("GET https://a.example/a%2540b/x"), tokens).reason is Reason.TENANT_MISMATCH
+
+
+VERSIONED = compiled("""
+originGroups:
+  web: {origins: ["https://web.example"], trust: high}
+  shop: {origins: ["https://*.shop.example"], trust: high}
+  till: {origins: ["https://till.shop.example"], trust: high}
+guards:
+  lan: {sourceIn: [10.0.0.0/8], phase: both}
+resourceGroups:
+  api:
+    match: [{hosts: [api.example]}]
+    versions: {v1: {}, v2: {}, v3: {}}
+    versionFrom: {header: x-api-version}
+    allow:
+    - {origins: [web], methods: [POST], headers: [x-a, x-api-version], versions: [v1], maxAge: 1m}
+    - {origins: [web], methods: [POST], headers: [x-b, x-api-version], versions: [v2], maxAge: 2m}
+    - origins: [web]
+      methods: [POST, PUT]
+      headers: [x-b, x-c, x-api-version]
+      versions: [v3]
+      credentials: [cookie]
+      maxAge: 3m
+    - {origins: [shop], methods: [POST], headers: [x-b, x-api-version]}
+    - {origins: [till], methods: [POST], headers: [x-a, x-api-version], versions: [v1, v2], guards: [lan]}
+    - {origins: [till], methods: [POST], headers: [x-a, x-c, x-api-version], versions: [v3]}
+  shown:
+    match: [{hosts: [shown.example], paths: ["/{version}/**"]}]
+    versions: {v1: {}, v2: {}}
+    allow:
+    - {origins: [web], methods: [POST], headers: [x-a], versions: [v1], maxAge: 1m}
+    - {origins: [web], methods: [POST], headers: [x-a, x-b], versions: [v2], credentials: [cookie], maxAge: 2m}
+  mixed:
+    match: [{hosts: [mixed.example]}]
+    versions: {v1: {}, v2: {}}
+    versionFrom: {header: x-api-version}
+    allow:
+    - {origins: [web], methods: [POST], headers: [x-a], versions: [v1]}
+    - origins: [web]
+      methods: [POST]
+      headers: [x-a]
+      versions: [v2]
+      credentials: [cookie]
+      guards: [lan]
+      maxAge: 1m
+  all:
+    match: [{hosts: [all.example]}]
+    versions: {v1: {}, v2: {}}
+    versionFrom: {header: x-api-version}
+    allow:
+    - {origins: [shop], methods: [POST], headers: [x-b]}
+    - {origins: [till], methods: [POST], headers: [x-a]}
+""")
+TILL = "https://till.shop.example"
+UNSHOWN = {
+    "the first version's rule grants": (preflight("POST https://api.example/", WEB, "x-a"), "api/1", ("60", None)),
+    "another version's rule grants, the one with cookies first": (
+        preflight("POST https://api.example/", WEB, "x-b", "x-api-version"),
+        "api/3",
+        ("180", "true"),
+    ),
+    "a method that one version has": (preflight("PUT https://api.example/", WEB, "x-c"), "api/3", ("180", "true")),
+    "no version's rule grants": (preflight("POST https://api.example/", WEB, "x-a", "x-c"), "api/1", None),
+    "no version's rule has the method": (preflight("DELETE https://api.example/", WEB, "x-a"), "", None),
+    "no list of names": (preflight("POST https://api.example/", WEB, "x a"), "api/1", None),
+    "a guard of one version's rule does not keep another's out": (
+        preflight("POST https://api.example/", TILL, "x-a"),
+        "api/6",
+        ("600", None),
+    ),
+    "cookies count for more than the lack of a guard": (
+        preflight("POST https://mixed.example/", WEB, "x-a")._replace(source="10.0.0.1"),
+        "mixed/2",
+        ("60", "true"),
+    ),
+    "a version that is shown is asked alone": (
+        preflight("POST https://shown.example/v1/a", WEB, "x-a"),
+        "shown/1",
+        ("60", None),
+    ),
+    "a version that is shown grants what it grants": (
+        preflight("POST https://shown.example/v1/a", WEB, "x-b"),
+        "shown/1",
+        None,
+    ),
+    "a wider pattern's rule decides for no version that narrower ones have": (
+        preflight("POST https://api.example/", TILL, "x-b"),
+        "api/5",
+        None,
+    ),
+    "a rule of all versions leaves none to a wider pattern's": (
+        preflight("POST https://all.example/", TILL, "x-b"),
+        "all/2",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("request_", "rule", "told_"), UNSHOWN.values(), ids=UNSHOWN)
+def test_a_preflight_that_does_not_show_its_version_passes_if_some_version_does(
+    request_: Request, rule: str, told_: tuple[str, str | None] | None
+) -> None:
+    decision = decided(VERSIONED, request_)
+    said = told(VERSIONED, request_)
+    age, credentials = said.get("access-control-max-age"), said.get("access-control-allow-credentials")
+    assert decision.rule is None if not rule else decision.rule is not None and decision.rule.name == rule
+    assert (decision.outcome is Outcome.PREFLIGHT_ALLOW) is (told_ is not None)
+    assert (age, credentials) == (told_ or (None, None))
 
 
 # --- the order of the objections ----------------------------------------------------------------------------------
@@ -574,6 +738,75 @@ def test_every_reason_has_its_status_and_its_words(reason: Reason) -> None:
     assert Objection(reason).status == status
     assert WORDS[reason].title
     assert "{" not in mend_of(Decision(Outcome.DENY, reason, status, None))
+
+
+MENDED = compiled("""
+originGroups:
+  web: {origins: ["https://web.example"], trust: high}
+guards:
+  latest: {versionIn: [v2]}
+resourceGroups:
+  api:
+    match: [{hosts: [api.example], paths: ["/{version}/**"]}]
+    versions: {v1: {deprecated: 2026-01-01, sunset: 2030-01-01, successor: v3}, v2: {}, v3: {}}
+    allow:
+    - {origins: [web], methods: ["*"], versions: [v2, v3]}
+  plain:
+    match: [{hosts: [plain.example]}]
+    allow:
+    - {origins: [web], methods: ["*"]}
+  guarded:
+    match: [{hosts: [guarded.example], paths: ["/{version}/**"]}]
+    versions: {v1: {}, v2: {}, v0: {deprecated: 2026-01-01, sunset: 2030-01-01, successor: v2}}
+    guards: [latest]
+    allow: [{origins: [web], methods: [GET, POST], versions: [v0, v1, v2]}]
+  later:
+    match: [{hosts: [later.example], paths: ["/{version}/**"]}]
+    versions: {v1: {}, v2: {}}
+    allow: [{origins: [web], methods: [PUT], versions: [v2]}]
+""")
+MENDS = {
+    "a rule with any method, in another version": (
+        ask("POST https://api.example/v1/a", origin=WEB),
+        "use a version that the rule of this origin holds for: v2, v3",
+    ),
+    "a method that no rule may have": (ask("TRACE https://plain.example/", origin=WEB), ""),
+    "a method that the rule lacks": (
+        ask("PUT https://guarded.example/v1/a", origin=WEB),
+        "use a method that the rule of this origin lists: GET, HEAD, POST",
+    ),
+    "a method that the rule lacks, in another version": (
+        ask("POST https://later.example/v1/a", origin=WEB),
+        "use a method that the rule of this origin lists: PUT",
+    ),
+    "an override of a method that the rule lacks": (
+        ask("POST https://later.example/v2/a", origin=WEB, x_http_method_override="PUT"),
+        "use a method that the rule of this origin lists: PUT",
+    ),
+    "a guard has other versions, and there is no successor": (
+        ask("GET https://guarded.example/v1/a", origin=WEB),
+        "use a version that guard `latest` accepts",
+    ),
+    "a guard has other versions, and there is a successor": (
+        ask("GET https://guarded.example/v0/a", origin=WEB),
+        "use version v2",
+    ),
+    "a method in lower case": (ask("post https://plain.example/", origin=WEB), "write the method in upper case: POST"),
+    "a method that is no token": (
+        ask("a/b https://plain.example/", origin=WEB),
+        "send a request with a method and a path",
+    ),
+    "a method in lower case, and no path": (
+        ask("post https://plain.example", origin=WEB),
+        "send a request with a method and a path",
+    ),
+    "CONNECT without a path": (ask("CONNECT https://plain.example"), "send a request with a method and a path"),
+}
+
+
+@pytest.mark.parametrize(("request_", "mend"), MENDS.values(), ids=MENDS)
+def test_a_mend_names_what_helps_and_does_not_end_in_nothing(request_: Request, mend: str) -> None:
+    assert mend_of(decided(MENDED, request_)) == mend
 
 
 BY_METHOD = compiled(

@@ -119,7 +119,7 @@ class Asked(NamedTuple):
     token: TokenState = TokenState.MISSING
 
 
-def explained(asked: Asked, policy: CompiledPolicy) -> Explanation:
+def explained(asked: Asked, policy: CompiledPolicy, now: float = NOW) -> Explanation:
     host, slash, path = asked.url.partition("/")
     request = Request(
         asked.method,
@@ -134,7 +134,7 @@ def explained(asked: Asked, policy: CompiledPolicy) -> Explanation:
     token = TokenReading(asked.token, {}, "the reader says why")
     if asked.claims is not None:
         token = verified(asked.claims, policy.providers["main"].roles)
-    return explain(match(request, policy), Readings(NOW, {"main": token}))
+    return explain(match(request, policy), Readings(now, {"main": token}))
 
 
 def preflight(method: str, headers: str = "", origin: str = WEB) -> dict[str, str]:
@@ -178,7 +178,7 @@ SAYINGS: Final = {
         ORDER._replace(url="api.shop.example/v2/orders/a%2Fb"),
         "request",
         OBJECTS,
-        "path `/v2/orders/a%2Fb` holds an encoded slash",
+        "path `/v2/orders/a%2Fb` holds an encoded slash or semicolon",
         "orders:",
     ),
     "a forbidden override": Said(
@@ -186,6 +186,18 @@ SAYINGS: Final = {
         "request",
         OBJECTS,
         "the method override names no method that may run, two that differ, or another group's",
+    ),
+    "a method in lower case, and no path": Said(
+        Asked("get", "api.shop.example"),
+        "request",
+        OBJECTS,
+        "the request has no path, or no method that is written as one",
+    ),
+    "a method in lower case": Said(
+        ORDER._replace(method="post"),
+        "request",
+        OBJECTS,
+        "method `post` is none: it is written `POST`, and an upstream may run it as that",
     ),
     "no path": Said(
         ORDER._replace(url="api.shop.example"),
@@ -540,6 +552,42 @@ GUARDS: Final = {
             (1, "guard `batch`", PASSES, f"{PRINCIPAL}: it holds"),
         ],
     ),
+    "a certificate that is not granted": (
+        Asked(
+            "GET",
+            "api.shop.example/jobs",
+            {"origin": "https://evil.example"},
+            principal="spiffe://mesh.example/batch/x",
+        ),
+        [
+            (0, "guard `either`", OBJECTS, f"{EITHER}: it does not hold"),
+            (1, "guard `clerk`", OBJECTS, f"{ROLES}: it does not hold, {UNGRANTED} (staff only)"),
+            (
+                1,
+                "guard `batch`",
+                OBJECTS,
+                f"{PRINCIPAL}: it does not hold, `mtls` is not granted, so the certificate counts as not sent",
+            ),
+        ],
+    ),
+    "a certificate of another": (
+        Asked("GET", "api.shop.example/jobs", principal="spiffe://mesh.example/x"),
+        [
+            (0, "guard `either`", OBJECTS, f"{EITHER}: it does not hold"),
+            (
+                1,
+                "guard `clerk`",
+                OBJECTS,
+                f"{ROLES}: it does not hold, the token of `main` is missing: the reader says why (staff only)",
+            ),
+            (
+                1,
+                "guard `batch`",
+                OBJECTS,
+                f"{PRINCIPAL}: it does not hold, the certificate names `spiffe://mesh.example/x`",
+            ),
+        ],
+    ),
     "an address outside": (
         Asked("GET", "api.shop.example/account", source="11.0.0.1"),
         [
@@ -702,12 +750,31 @@ def test_each_header_says_why_it_is_there(asked: Asked, expected: dict[str, str]
     assert whys(explained(asked, policy)) == expected
 
 
+def test_a_retired_version_says_since_when(policy: CompiledPolicy) -> None:
+    asked = Asked("GET", "api.shop.example/v1/orders/7", {"origin": WEB}, claims={"roles": ["clerk"], "iat": NOW})
+    said = whys(explained(asked, policy, 1_800_000_000.0))
+    words = "version `v1` is deprecated since 2026-06-01T00:00:00Z and was retired at 2026-12-31T00:00:00Z"
+    assert {name: said.get(name) for name in ("deprecation", "sunset", "link")} == {
+        "deprecation": words,
+        "sunset": None,
+        "link": words,
+    }
+
+
 def test_what_is_taken_off_says_why(policy: CompiledPolicy) -> None:
     headers = {"origin": WEB, "cookie": "a=b", "authorization": "Bearer x", "x-cors-authz-tenant": "acme"}
     asked = ORDER._replace(headers=headers, claims={"roles": ["clerk"], "iat": NOW})
     assert [(header.name, header.sent, header.because.why) for header in explained(asked, policy).removed] == [
         ("cookie", True, f"{RULE} does not grant `cookie`"),
         ("x-cors-authz-tenant", True, "only this service says this, and here it has nothing to say"),
+    ]
+
+
+def test_in_shadow_only_what_pretends_to_be_ours_is_taken_off(policy: CompiledPolicy) -> None:
+    headers = {"origin": WEB, "cookie": "a=b", "x-cors-authz-roles": "admin"}
+    asked = Asked("POST", "trial.shop.example/", headers)
+    assert [(header.name, header.sent, header.because.why) for header in explained(asked, policy).removed] == [
+        ("x-cors-authz-roles", True, "only this service says this, and in shadow it says nothing"),
     ]
 
 

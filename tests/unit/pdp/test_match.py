@@ -217,6 +217,37 @@ def test_tenants_of_a_principal(principal: str, by_prefix: tuple[str, ...], by_w
     assert match(request, BY_WHOLE_PRINCIPAL).tenants == by_whole
 
 
+ADMITTING = compiled("""
+identity: {mtls: {trustDomains: [mesh.example]}}
+tenants: {principal: "spiffe://mesh.example/ns/{tenant}/*"}
+originGroups:
+  web: {origins: ["https://web.example"], trust: high}
+  app: {origins: ["https://app.example"], trust: high}
+resourceGroups:
+  api:
+    match: [{hosts: [api.example]}]
+    allow: [{origins: [web], methods: [GET, POST]}, {origins: [app], methods: [GET, POST], credentials: [mtls]}]
+""")
+API = "https://api.example/"
+HOLDERS: dict[str, tuple[Request, tuple[str, ...]]] = {
+    "a rule that grants no certificate": (ask(f"POST {API}", origin="https://web.example"), ()),
+    "a rule that grants certificates": (ask(f"POST {API}", origin="https://app.example"), ("acme",)),
+    "an unlisted read": (ask(f"GET {API}", origin="https://evil.example"), ()),
+    "a read without an origin": (ask(f"GET {API}", sec_fetch_site="cross-site", sec_fetch_mode="cors"), ()),
+    "a preflight without a rule": (preflight(f"POST {API}", "https://evil.example"), ()),
+    "a preflight under a rule without certificates": (preflight(f"POST {API}", "https://web.example"), ()),
+    "its own page": (ask(f"POST {API}", origin="https://api.example"), ("acme",)),
+    "no browser": (ask(f"POST {API}"), ("acme",)),
+    "an embed": (ask(f"GET {API}", sec_fetch_site="cross-site", sec_fetch_mode="no-cors"), ("acme",)),
+}
+
+
+@pytest.mark.parametrize(("request_", "then"), HOLDERS.values(), ids=HOLDERS)
+def test_a_certificate_names_the_tenant_where_it_counts(request_: Request, then: tuple[str, ...]) -> None:
+    request_ = request_._replace(principal="spiffe://mesh.example/ns/acme/sa/web")
+    assert match(request_, ADMITTING).tenants == then
+
+
 ACCOUNTS = {
     "under the accounts": ("spiffe://mesh.example/ns/acme/sa/web", ("acme",)),
     "under something else": ("spiffe://mesh.example/ns/acme/job/web", ()),

@@ -227,7 +227,6 @@ CASES = {
                 ID,
                 echo(),
                 Header("deprecation", "@1780272000"),
-                Header("sunset", "Tue, 01 Dec 2026 00:00:00 GMT"),
                 Header("link", '</v2/a>; rel="successor-version"', Action.APPEND),
             ),
             body=problem(
@@ -286,7 +285,7 @@ CASES = {
             (CREDENTIALS, EXPOSED, VARY, NO_STORE, PROBLEM, ID, echo()),
             body=problem(
                 "method_not_allowed",
-                "the origin may not use this method here",
+                "the origin may not use this method here, or not in this version",
                 403,
                 "use a method that the rule of this origin lists: GET, HEAD, POST",
                 docs="https://docs.example/cookies",
@@ -434,8 +433,20 @@ CASES = {
             ("cookie", "authorization", *TOLD[1:]),
         ),
     ),
-    "shadow touches nothing": Case(
-        ask("GET https://quiet.example/", origin=WEB)._replace(spoofed=("x-cors-authz-tenant",)), Answer()
+    "shadow touches nothing": Case(ask("GET https://quiet.example/", origin=WEB), Answer()),
+    "in shadow only what pretends to be ours is taken off": Case(
+        ask("GET https://quiet.example/", origin=WEB)._replace(
+            spoofed=("x-cors-authz-tenant", "x_cors_authz_roles", "x-cors-authz-new")
+        ),
+        Answer(removed=("x-cors-authz-tenant", "x_cors_authz_roles", "x-cors-authz-new")),
+    ),
+    "in shadow that is so where it would refuse": Case(
+        ask("POST https://quiet.example/", origin=EVIL)._replace(spoofed=("x-cors-authz-decision-id",)),
+        Answer(removed=("x-cors-authz-decision-id",)),
+    ),
+    "in shadow that is so on a preflight": Case(
+        preflight("PUT https://quiet.example/", WEB)._replace(spoofed=("x-cors-authz-roles",)),
+        Answer(removed=("x-cors-authz-roles",)),
     ),
     "shadow touches nothing where it would refuse": Case(ask("POST https://quiet.example/", origin=EVIL), Answer()),
     "shadow touches no preflight": Case(preflight("GET https://quiet.example/", WEB), Answer()),
@@ -483,6 +494,17 @@ def test_an_announcement_begins_at_its_instant() -> None:
         for now in (deprecated, deprecated - 1)
     )
     assert at - before == {"deprecation", "sunset", "link"}
+
+
+def test_a_sunset_is_announced_until_its_instant() -> None:
+    sunset = 1_780_272_000.0 + 365 * 86_400
+    request = ask("DELETE https://acme.tokens.example/v1/a", origin=WEB)
+    at, before = (
+        {header.name for header in whole(decided(POLICY, request, {"main": CLERK}, now), DECISION_ID).to_client}
+        for now in (sunset, sunset - 1)
+    )
+    assert before - at == {"sunset"}
+    assert {"deprecation", "link"} <= at
 
 
 def test_a_sunset_without_a_deprecation_is_announced_at_once() -> None:

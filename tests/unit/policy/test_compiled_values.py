@@ -173,7 +173,7 @@ def at(line: int, column: int) -> Place:
 
 
 SIGNED_IN = Guard("signed-in", at(25, 3), Authenticated(), provider="main", message="Sign in.", description="A person.")
-AUDITORS = Guard("auditors", at(26, 3), AllRoles(frozenset({"auditor"})), provider="main", status=404, owner="ops")
+AUDITORS = Guard("auditors", at(26, 3), AllRoles(frozenset({"auditor"})), provider="main", status=404)
 FLAGGED = Guard("flagged", at(27, 3), HeaderIs("x-flag", "on"))
 EITHER = Guard("either", at(29, 3), AnyOf((AUDITORS, FLAGGED)))
 PAGES = Rule(
@@ -193,7 +193,6 @@ PAGES = Rule(
     content_types=frozenset({"application/json"}),
     allow_private_network=True,
     description="The shop's own pages.",
-    owner="ops",
     providers=("main",),
     needs=Needs(("main",)),
 )
@@ -209,7 +208,6 @@ STARS = Rule(
     exposed=("*",),
     credentials=frozenset(),
     max_age_seconds=600,
-    owner="shop",
     look=1,
 )
 SHORT = Rule(
@@ -267,7 +265,6 @@ def test_a_group_that_says_everything() -> None:
         contact="shop@example",
         description="What customers bought.",
         docs="https://docs.example/orders",
-        publish="partners",
     )
 
 
@@ -280,6 +277,7 @@ def test_a_group_that_says_little() -> None:
         unlisted=Unlisted(Reach.FORWARD, Reach.SAME_SITE, Reach.FORWARD),
         rules=(SHORT,),
         rules_of={"web": (SHORT,)},
+        forwards_reads=True,
         guards=(Guard("office", at(28, 3), SourceIn((ip_network("10.0.0.0/8"),)), both_phases=True),),
         versions={"v1": ApiVersion("v1")},
         corp="same-site",

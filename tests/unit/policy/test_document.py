@@ -243,6 +243,12 @@ def test_a_file_of_a_mebibyte_is_read_and_one_byte_more_is_not() -> None:
     ]
 
 
+def test_a_byte_order_mark_counts_or_a_file_that_is_read_in_part_would_pass() -> None:
+    assert said("\ufeff" + HEAD + "#" * (MAX_FILE_BYTES - len(HEAD) - 2)) == [
+        "p.yaml:1:1: CX046 the file has 1048577 bytes; 1 MiB is the most: move some to a PolicyPart"
+    ]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
     assert document("\ufeff" + HEAD).place("apiVersion") == Place("p.yaml", 1, 13)
 

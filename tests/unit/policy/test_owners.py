@@ -1,4 +1,4 @@
-"""Owners: who answers for a rule and for a guard, and where a team that does not exist is found."""
+"""Owners: who answers for a group, and where a team that does not exist is found."""
 
 from __future__ import annotations
 
@@ -28,14 +28,9 @@ resourceGroups:
 """
 
 
-def test_a_rule_has_the_owner_that_it_names_else_that_of_its_group_which_may_be_that_of_the_document() -> None:
-    text = POLICY.replace("    allow:", "    owner: pay\n    allow:").replace("app], owner: pay", "app], owner: shop")
-    assert [rule.owner for rule in _group(POLICY).rules] == ["shop", "pay"]
-    assert [rule.owner for rule in _group(text).rules] == ["pay", "shop"]
-
-
-def test_a_guard_has_the_owner_that_it_names_else_that_of_its_document() -> None:
-    assert [(guard.name, guard.owner) for guard in _group(POLICY).guards] == [("inside", "shop"), ("named", "pay")]
+def test_a_group_has_the_owner_that_it_names_else_that_of_its_document() -> None:
+    assert _group(POLICY).owner == "shop"
+    assert _group(POLICY.replace("    allow:", "    owner: pay\n    allow:")).owner == "pay"
 
 
 UNKNOWN: dict[str, tuple[str, str]] = {

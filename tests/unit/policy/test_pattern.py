@@ -316,6 +316,10 @@ PATHS: dict[str, PathTemplate] = {
     "/": PathTemplate("/", (), rest=False),
     "/**": PathTemplate("/**", (), rest=True),
     "/a/*/b": PathTemplate("/a/*/b", (("a",), (Slot.SEGMENT,), ("b",)), rest=False),
+    "/a%40b/%3apurge%2b%21": PathTemplate("/a@b/:purge+!", (("a@b",), (":purge+!",)), rest=False),
+    "/%2a/x-%2A": PathTemplate("/%2A/x-%2A", (("%2A",), ("x-%2A",)), rest=False),
+    "/%7Bid%7d": PathTemplate("/%7Bid%7D", (("%7Bid%7D",),), rest=False),
+    "/x%40{tenant}%3a": PathTemplate("/x@{tenant}:", (("x@", Slot.SEGMENT, ":"),), rest=False, tenant=SlotAt(0, 2, 1)),
     "/%7euser/%c3%a9": PathTemplate("/~user/%C3%A9", (("~user",), ("%C3%A9",)), rest=False),
     "/{version}/x-{id}.json/**": PathTemplate(
         "/{version}/x-{id}.json/**",
@@ -353,6 +357,9 @@ REFUSED_PATHS: dict[str, str] = {
     "/a#b": "`/a#b`: a fragment is no part of the path; write `/a`",
     "/a%2fb": (
         "`/a%2fb`: paths with `%2f` are refused; where it is data in what `*` matches, say encodedSlashes: opaque"
+    ),
+    "/a%3Bb": (
+        "`/a%3Bb`: paths with `%3B` are refused; where it is data in what `*` matches, say encodedSlashes: opaque"
     ),
     "/a%5Cb": "`/a%5Cb`: paths with `%5C` are refused",
     "/a%00": "`/a%00`: paths with `%00` are refused",
@@ -504,6 +511,7 @@ NEARNESS: dict[str, Nearness] = {
     "169.254.169.254": Nearness(private=True),
     "100.64.0.1": Nearness(private=True),
     "0.0.0.0": Nearness(private=True),  # noqa: S104 - an address to judge, nothing is bound
+    "[::]": Nearness(private=True),
     "[fd00::1]": Nearness(private=True),
     "[fe80::1]": Nearness(private=True),
     "[2001:db8::1]": Nearness(),

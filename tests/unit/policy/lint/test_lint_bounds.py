@@ -99,7 +99,7 @@ PATHS: Final = """
 resourceGroups:
   orders:
     match:
-    - {hosts: [api.x, www.x], paths: ["/orders/{id}", "/tags/a~b"]}
+    - {hosts: [api.x, www.x], paths: ["/orders/{id}", "/tags/a~b", "/x%3ay@"]}
     allow: []
   others:
     match:
@@ -110,6 +110,7 @@ resourceGroups:
 ALIKE: Final = {
     "by the case of letters": ("/Orders/{name}", "`/orders/{id}` (policy.yaml:7:39) differ only in case"),
     "by encoded letters": ("/tags/a%7Eb", "`/tags/a~b` (policy.yaml:7:55) differ only in encoding"),
+    "by an encoded mark": ("/x:y%40", "`/x%3ay@` (policy.yaml:7:68) differ only in encoding"),
     "by encoded letters of another case": ("/tags/%41~b", "`/tags/a~b` (policy.yaml:7:55) differ only in case"),
 }
 

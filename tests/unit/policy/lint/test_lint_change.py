@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from cors_authz.policy.finding import Finding
-from cors_authz.policy.lint import change, exceptions, overlays, owners
+from cors_authz.policy.lint import change, exceptions, overlays, owners, suppressions
 from cors_authz.policy.subject import Subject
 
 KEY: Final = "ed25519:Qm9vb2tlZXBpbmdJbmVzS2V5MDAwMDAwMDAwMDAwMDA"
@@ -110,32 +110,32 @@ class Case(NamedTuple):
 CASES: Final = {
     # --- suppressions
     "an error is not suppressed": Case(
-        change.suppressed_errors,
+        suppressions.suppressed_errors,
         ("finding: CX026", "finding: CX005"),
         "E policy.yaml:58:3: CX023 CX005 is an error and cannot be suppressed",
     ),
     "a finding that nobody knows": Case(
-        change.suppressions_of_unknown_findings,
+        suppressions.suppressions_of_unknown_findings,
         ("finding: CX026", "finding: CX055"),
         "E policy.yaml:58:13: CX046 `CX055` is no finding; they are CX001 to CX054",
     ),
     "a finding with the number nought": Case(
-        change.suppressions_of_unknown_findings,
+        suppressions.suppressions_of_unknown_findings,
         ("finding: CX026", "finding: CX000"),
         "E policy.yaml:58:13: CX046 `CX000` is no finding; they are CX001 to CX054",
     ),
     "a suppression of something that has gone": Case(
-        change.suppressions_of_nothing,
+        suppressions.suppressions_of_nothing,
         ("at: exceptions/EX-2", "at: exceptions/EX-3"),
         "W policy.yaml:58:24: CX023 `exceptions/EX-3` is not in the policy; drop the suppression, or mend its `at`",
     ),
     "a suppression of a section that is not there": Case(
-        change.suppressions_of_nothing,
+        suppressions.suppressions_of_nothing,
         ("at: exceptions/EX-2", "at: identity"),
         "W policy.yaml:58:24: CX023 `identity` is not in the policy; drop the suppression, or mend its `at`",
     ),
     "a suppression by nobody": Case(
-        change.suppressions_by_nobody,
+        suppressions.suppressions_by_nobody,
         ("by: ada, until", "by: adda, until"),
         "E policy.yaml:58:73: CX046 `adda` is no person; did you mean `ada`?",
     ),
@@ -525,8 +525,8 @@ QUIET: Final = {
         exceptions.stars_exposed_with_credentials,
         POLICY.replace("methods: [GET]", "methods: [GET], exposeHeaders: [etag], credentials: [cookie]"),
     ),
-    "the first finding": (change.suppressions_of_unknown_findings, POLICY.replace("CX026", "CX001")),
-    "the last finding": (change.suppressions_of_unknown_findings, POLICY.replace("CX026", "CX054")),
+    "the first finding": (suppressions.suppressions_of_unknown_findings, POLICY.replace("CX026", "CX001")),
+    "the last finding": (suppressions.suppressions_of_unknown_findings, POLICY.replace("CX026", "CX054")),
     "limits by tenant where the tenant is no part of the route": (
         change.limits_by_no_tenant,
         POLICY.replace("/v0/orders/{tenant}", "/v0/orders") + "tenants: {routeMetadata: org}\n",
@@ -602,7 +602,7 @@ PLACES: Final = {
 @pytest.mark.parametrize("at", PLACES.values(), ids=PLACES)
 def test_a_suppression_may_name(at: str, lint: Callable[..., list[str]]) -> None:
     files = _files(("at: exceptions/EX-2", f"at: {at}"))
-    assert lint([change.suppressions_of_nothing], files) == []
+    assert lint([suppressions.suppressions_of_nothing], files) == []
 
 
 IDENTITY: Final = "identity: {mtls: {trustDomains: [mesh.x]}}\n"
@@ -612,7 +612,7 @@ IN_IDENTITY: Final = {"identity": 0, "identity/mtls": 0, "identity/jwt": 0, "ide
 @pytest.mark.parametrize(("at", "count"), IN_IDENTITY.items(), ids=IN_IDENTITY)
 def test_a_suppression_in_identity_names_a_part_of_it(at: str, count: int, lint: Callable[..., list[str]]) -> None:
     text = POLICY.replace("at: exceptions/EX-2", f"at: {at}") + IDENTITY
-    assert len(lint([change.suppressions_of_nothing], text)) == count
+    assert len(lint([suppressions.suppressions_of_nothing], text)) == count
 
 
 def test_in_dev_a_page_of_ones_own_machine_is_an_exception_like_others(lint: Callable[..., list[str]]) -> None:

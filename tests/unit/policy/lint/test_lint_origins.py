@@ -166,6 +166,14 @@ CASES: dict[str, Case] = {
         ':3000"]',
         ':3000"], environments: [dev]',
     ),
+    "CX006: a label that may be loopback": Case(
+        api('  web: {origins: ["https://{label}"]}', "origins: [web]"),
+        "E 5:19",
+        "`https://{label}` takes `https://localhost`, a loopback origin, and would be open in prod; end it in your own"
+        " domain",
+        "{label}",
+        "{label}.shop.example",
+    ),
     "CX006: loopback in an app's web view is right": Case(
         api('  app: {origins: ["https://localhost"], trust: medium}', "origins: [app]"),
         "E 5:19",
@@ -402,6 +410,54 @@ ONE_CAUSE = {
 def test_plain_http_has_one_finding(origin: str, environment: str, codes: list[str], lint: Lint) -> None:
     said = lint(RULES, api(f'  web: {{origins: ["{origin}"]}}', "origins: [web]"), environment)
     assert [code for line in said if (code := line.split()[2]) in {"CX005", "CX006"}] == codes
+
+
+LOCAL: dict[str, str] = {
+    "{label}:*": "`https://localhost`, a loopback origin",
+    "{label}:8443": "`https://localhost:8443`, a loopback origin",
+    "10.0.0.{hex}:8443": "`https://10.0.0.0:8443`, a private address, another machine in every network",
+    "10.0.0.{hex}:*": "`https://10.0.0.0`, a private address, another machine in every network",
+    "{slug}host": "`https://localhost`, a loopback origin",
+    "{label}.": "`https://localhost.`, a loopback origin",
+    "app.{label}": "`https://app.localhost`, a loopback origin",
+    "*.{alnum}": "`https://a.localhost`, a loopback origin",
+    "app.{alnum}cal": "`https://app.local`, a `.local` origin, which any neighbour may answer for",
+    "app-{digits}.lo{alnum}l": "`https://app-7.local`, a `.local` origin, which any neighbour may answer for",
+    "10.0.0.{hex}": "`https://10.0.0.0`, a private address, another machine in every network",
+    "172.2{digits}.0.1{hex}": "`https://172.20.0.10`, a private address, another machine in every network",
+    "127.{digits}.0.{hex}": "`https://127.0.0.0`, a loopback origin",
+    "*.168.0.{hex}": "`https://0.168.0.0`, a private address, another machine in every network",
+}
+
+
+@pytest.mark.parametrize(("host", "what"), LOCAL.items(), ids=LOCAL)
+def test_a_pattern_that_takes_a_local_origin_is_refused(host: str, what: str, lint: Lint) -> None:
+    policy = api(f'  web: {{origins: ["https://{host}"]}}', "origins: [web]")
+    said = [line for line in lint(RULES, policy) if "CX006" in line]
+    text = f"takes {what}, and would be open in prod; end it in your own domain"
+    assert said == [f"E policy.yaml:5:19: CX006 `https://{host}` {text}"]
+    assert [line for line in lint(RULES, policy, "dev") if "CX006" in line] == []
+
+
+NOT_LOCAL = [
+    "{label}.shop.example",
+    "app.x{slug}",
+    "{digits}.x{hex}",
+    "localhost.{digits}a",
+    "8.8.8.{hex}",
+    "172.4{digits}.0.{hex}",
+    "10.0.0.9{hex}9",
+    "10.0.0.{hex}.",
+    "*.0.0.0.{hex}",
+    "10.0.{hex}",
+    "{hex}",
+]
+
+
+@pytest.mark.parametrize("host", NOT_LOCAL)
+def test_a_pattern_that_takes_none_is_not(host: str, lint: Lint) -> None:
+    said = lint(RULES, api(f'  web: {{origins: ["https://{host}"]}}', "origins: [web]"))
+    assert [line for line in said if "CX006" in line] == []
 
 
 def test_names_that_nothing_has_are_passed_over(lint: Lint) -> None:
