@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cors_authz.cli.policy_option import environment_option
+from cors_authz.cli.protection import Protection
 from cors_authz.cli.service_options import errors_told, log_options, tls_options
 from cors_authz.edge.access_log.options import MAX_STREAMS, AccessLogOptions, StreamBounds
 from cors_authz.edge.audit.options import WriterOptions
@@ -40,15 +41,16 @@ _OFF = "off"
 )
 @click.option(
     "--lines",
-    metavar="PATH|-|off",
+    metavar="PATH|-|otlp|off",
     default="-",
     show_default=True,
     envvar="CORS_AUTHZ_ACCESS_LOG_LINES",
     show_envvar=True,
-    help="Where each response is written as a line of JSON; - is standard output.",
+    help="Where each response is written as a line of JSON; - is standard output, otlp a collector of logs.",
 )
 @click.option(
     "--lines-key",
+    cls=Protection,
     type=click.Path(path_type=Path),
     envvar="CORS_AUTHZ_ACCESS_LOG_LINES_KEY",
     show_envvar=True,

@@ -11,13 +11,14 @@ from typing import Final
 import click
 
 from cors_authz.cli.audit_lines import lines_of
-from cors_authz.cli.audit_text import shown, to_json, to_text, verdict_lines
+from cors_authz.cli.audit_text import to_json, to_text, verdict_lines
 from cors_authz.edge.audit.signing import keys_of
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.policy.finding import printable
 from cors_authz.review.audit.joined import Joined, ids_that_begin, join, lines_with, request_of
 from cors_authz.review.audit.verify import Verifier
 
-BROKEN: Final = 7
+BROKEN: Final = 6
 """The exit code for a chain that is not whole."""
 
 _MIN_BEGINNING: Final = 8
@@ -48,7 +49,7 @@ def verify(files: tuple[Path, ...], public_keys: tuple[Path, ...]) -> None:
 
     Names each line that was removed, changed, moved, doubled or put in, and the lines at the end that no head anchors.
 
-    Exit codes: 0 whole, 2 usage, 7 not whole.
+    Exit codes: 0 whole, 2 usage, 6 not whole.
     """
     names = [str(path) for path in files]
     try:
@@ -59,7 +60,7 @@ def verify(files: tuple[Path, ...], public_keys: tuple[Path, ...]) -> None:
         verifier.read(number, lines_of(name))
     report = verifier.report()
     for line in verdict_lines(report, names, are_signed=bool(public_keys)):
-        click.echo(line)
+        click.echo(printable(line))
     sys.exit(BROKEN if report.breach_count else 0)
 
 
@@ -97,7 +98,7 @@ def _whole_id(files: tuple[Path, ...], field: str, beginning: str) -> str:
         return beginning
     found = ids_that_begin(_lines(files), field, beginning)
     if len(found) > 1:
-        several = ", ".join(map(shown, found))
+        several = ", ".join(map(printable, found))
         raise click.UsageError(f"`{beginning}` is the beginning of several: {several}; write more of it")
     return found[0] if found else beginning
 

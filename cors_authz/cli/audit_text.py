@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from cors_authz.policy.finding import printable
 from cors_authz.review.audit.joined import Joined, Line
 from cors_authz.review.audit.verify import At, Report
 
@@ -80,7 +81,7 @@ def to_text(joined: Joined) -> str:
     for delivery in joined.deliveries:
         lines += ["", *_delivery(delivery)]
     lines += ["", f"{joined.left_out} more were left out"] if joined.left_out else []
-    return "\n".join(map(shown, lines)) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def _decision(line: Line) -> Iterator[str]:
@@ -151,8 +152,3 @@ def to_json(joined: Joined) -> str:
     """Write the lines of one request as one object of JSON, with what would steer a terminal escaped."""
     text = orjson.dumps(joined._asdict()).decode()
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
-
-
-def shown(line: str) -> str:
-    """Escape what is not printable: what a client sent must not steer the terminal."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Final
 
 import click
 
-from cors_authz.cli.finding_forms import github, sarif
+from cors_authz.cli.finding_forms import github, sarif, summary
 from cors_authz.cli.policy_option import INVALID_POLICY, sources_at
 from cors_authz.edge.clock import now
 from cors_authz.edge.collector import collector_at_rest
@@ -21,12 +20,6 @@ from cors_authz.policy.load import check_policy
 
 _SHOWN: Final = {"error": 1, "warning": 2, "info": 3}
 _RANK: Final = {Severity.ERROR: 1, Severity.WARNING: 2, Severity.INFO: 3}
-_NOUNS: Final = {
-    Severity.ERROR: ("error", "errors"),
-    Severity.WARNING: ("warning", "warnings"),
-    Severity.INFO: ("info", "info"),
-}
-"""For one finding, and for any other number of them."""
 
 
 @click.command()
@@ -64,9 +57,8 @@ def _below(path: Path, findings: Sequence[Finding]) -> Iterator[Finding]:
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    counts = Counter(finding.severity for finding in findings)
-    said = ", ".join(f"{counts[severity]} {_NOUNS[severity][counts[severity] != 1]}" for severity in Severity)
-    return f"{'would not load' if counts[Severity.ERROR] else 'ok'}: {said}"
+    would_load = all(finding.severity is not Severity.ERROR for finding in findings)
+    return f"{'ok' if would_load else 'would not load'}: {summary(finding.severity for finding in findings)}"
 
 
 def _text(findings: Sequence[Finding]) -> str:

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from cors_authz.cli.doctor_forms import FORMS, summary
+from cors_authz.cli.doctor_forms import FORMS
 from cors_authz.cli.doctor_input import asked_in, setup_at, setup_in_bootstrap, setup_in_dump, things_at
+from cors_authz.cli.finding_forms import summary
 from cors_authz.cli.policy_option import environment_option, loaded_from
 from cors_authz.doctor import hosts, manifests, scope
 from cors_authz.doctor.diagnose import diagnose, in_order
@@ -62,7 +63,7 @@ def doctor(policy_path: Path | None, environment: str, audit: tuple[str, ...], f
     found = in_order((*seen.findings, *(_of_hosts(seen.hosts, governed, audit) if governed else ())))
     click.echo(FORMS[form](found), nl=False)
     if form == "text":
-        click.echo(f"{seen.judged}: {summary(found)}", err=True)
+        click.echo(f"{seen.judged}: {summary(each.rule.severity for each in found)}", err=True)
     if any(finding.rule.severity is not Severity.INFO for finding in found):
         sys.exit(FOUND)
 

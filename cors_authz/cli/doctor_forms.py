@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Final
@@ -12,24 +11,13 @@ from cors_authz.cli import finding_forms
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.remedies import lines_of
 from cors_authz.policy.finding import Finding as PlacedFinding
-from cors_authz.policy.finding import Place, Severity
+from cors_authz.policy.finding import Place, printable
 
 _WIDTH: Final = 100
 _MAX_PLACES: Final = 10
 """A mesh has thousands of routes, and they tend to be wrong alike."""
 
 _INDENT: Final = "    "
-_NOUNS: Final = {
-    Severity.ERROR: ("error", "errors"),
-    Severity.WARNING: ("warning", "warnings"),
-    Severity.INFO: ("info", "info"),
-}
-
-
-def summary(findings: Sequence[Finding]) -> str:
-    """Count the findings by their severity."""
-    counts = Counter(finding.rule.severity for finding in findings)
-    return ", ".join(f"{counts[severity]} {_NOUNS[severity][counts[severity] != 1]}" for severity in Severity)
 
 
 def _text(findings: Sequence[Finding]) -> str:
@@ -39,12 +27,7 @@ def _text(findings: Sequence[Finding]) -> str:
         places.setdefault((finding.rule.code, lines_of(finding)), []).append(finding)
     told: dict[str, str] = {}
     blocks = [(*_block(found), *_change(found[0], told)) for found in places.values()]
-    return "\n".join("".join(f"{_printable(line)}\n" for line in block) for block in blocks)
-
-
-def _printable(line: str) -> str:
-    """Names of routes and filters may be anybody's: they shall not steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return "\n".join("".join(f"{printable(line)}\n" for line in block) for block in blocks)
 
 
 def _block(found: Sequence[Finding]) -> Iterator[str]:
@@ -97,7 +80,7 @@ def _placed(findings: Sequence[Finding]) -> list[PlacedFinding]:
             # What has no lines is shown at the top of its source.
             Place(each.where.source, each.where.line or 1, 1),
             each.rule.code,
-            _printable(f"{each.where.part}: {each.rule.title}: {each.detail}. {each.rule.why}"),
+            printable(f"{each.where.part}: {each.rule.title}: {each.detail}. {each.rule.why}"),
             each.rule.severity,
         )
         for each in findings

@@ -17,8 +17,10 @@ from cors_authz.cli.audit_lines import TornFileError, lines_of
 from cors_authz.cli.usage_input import Mends, fetched
 from cors_authz.doctor.hosts import Asking
 from cors_authz.doctor.lined import MAX_BYTES, UnreadableError, documents
-from cors_authz.doctor.manifests import Thing, judges, things_in
-from cors_authz.doctor.setup import NotEnvoyError, Setup, setup_of_bootstrap, setup_of_dump
+from cors_authz.doctor.manifests import judges, things_in
+from cors_authz.doctor.parsing import NotEnvoyError, setup_of_bootstrap, setup_of_dump
+from cors_authz.doctor.setup import Setup
+from cors_authz.doctor.things import Thing
 from cors_authz.policy.finding import shown
 
 DUMP_OF_A_RUNNING: Final = "config_dump"

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import click
 
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import MAX_SOCKET_PATH_BYTES, Address, is_ip
 
-_MAX_SOCKET_BYTES: Final = 107
 _MAX_NAME: Final = 253
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
 _NO_HOST: Final = "names no host: no IP address, and no name of letters, digits, `-` and `_`, at most 63 between dots"
@@ -45,15 +44,6 @@ class BoundAddress(ReachedAddress):
         return "" if is_ip(address.host) else "is a name; Envoy listens at an IP address or a Unix socket"
 
 
-def is_ip(host: str) -> bool:
-    """Whether a host is an IP address, without brackets."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def is_name(host: str) -> bool:
     """Whether a host can be a name in the DNS.
 
@@ -72,8 +62,21 @@ def clash(one: Address, other: Address) -> bool:
     return meet and first.version == second.version and one.port == other.port != 0
 
 
+def leads_to(reached: Address, bound: Address) -> bool:
+    """Whether what is sent to an address comes to where Envoy listens itself; of a name that is not known here.
+
+    An Envoy that listens at all addresses of its machine has those of loopback, and of the others only it knows which.
+    """
+    if reached.path or bound.path:
+        return reached.path == bound.path
+    if not is_ip(reached.host):
+        return False
+    there, here = ip_address(reached.host), ip_address(bound.host)
+    is_own = there.is_loopback or there.is_unspecified
+    meet = there == here or (is_own and here.is_unspecified) or (there.is_unspecified and here.is_loopback)
+    return meet and there.version == here.version and reached.port == bound.port
+
+
 def _socket_objection(address: Address) -> str:
-    if not address.path.isprintable():
-        return "has characters that no path should have"
-    too_long = len(address.path.encode()) > _MAX_SOCKET_BYTES
-    return f"is longer than the {_MAX_SOCKET_BYTES} bytes that a socket's path may have" if too_long else ""
+    too_long = len(address.path.encode()) > MAX_SOCKET_PATH_BYTES
+    return f"is longer than the {MAX_SOCKET_PATH_BYTES} bytes that a socket's path may have" if too_long else ""

@@ -31,6 +31,7 @@ from cors_authz.pdp.explain import explain as explain_decision
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.match import match
 from cors_authz.policy.absence import absent_groups_of
+from cors_authz.policy.finding import shown
 from cors_authz.policy.subject import Subject
 
 _NO_BODY: Final = (
@@ -48,9 +49,27 @@ class _Explain(click.Command):
             left = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _refuse_flag(error, ctx)
+        _refuse_bytes(ctx)
         words = (*ctx.params["url"], *ctx.params.pop("url_flags"))
         ctx.params["url"] = _one_url(words, as_json=ctx.params["as_json"])
         return left
+
+
+def _refuse_bytes(ctx: click.Context) -> None:
+    """Refuse text that is not UTF-8, once for every flag: Python keeps such bytes as lone surrogates."""
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not _is_unicode(text):
+                raise click.BadParameter(f"`{shown(text)}` has bytes that are not UTF-8", ctx, parameter)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_flag(error: click.NoSuchOption, ctx: click.Context) -> NoReturn:

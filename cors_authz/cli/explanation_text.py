@@ -13,7 +13,7 @@ from cors_authz.pdp.explain import Explanation
 from cors_authz.pdp.header_reasons import Because, Explained, Removed
 from cors_authz.pdp.reasons import WORDS, mend_of
 from cors_authz.pdp.steps import Step, Verdict
-from cors_authz.policy.finding import Place
+from cors_authz.policy.finding import Place, printable
 
 _COLOURS: Final = {Verdict.PASSES: "green", Verdict.OBJECTS: "red", Verdict.NOT_ASKED: "bright_black"}
 _MARKS: Final = {browser.Verdict.GOES_ON: "+", browser.Verdict.STOPS: "-", browser.Verdict.NOTE: " "}
@@ -29,12 +29,12 @@ def to_text(explanation: Explanation, notes: Iterable[str]) -> str:
 
 def _lines(explanation: Explanation, notes: Iterable[str]) -> Iterator[str]:
     yield from _verdict(explanation.decision)
-    yield from (f"note: {_shown(note)}" for note in notes)
+    yield from (f"note: {printable(note)}" for note in notes)
     yield from _section("steps", (line for step in explanation.steps for line in _step(step, 1)))
     yield from _section("headers to the client", _headers(explanation.to_client))
     yield from _section("headers to the upstream", _headers(explanation.to_upstream))
     yield from _section("taken off the request", _removed(explanation.removed))
-    yield from _section("body", [_shown(f"  {explanation.body}")] if explanation.body else [])
+    yield from _section("body", [printable(f"  {explanation.body}")] if explanation.body else [])
     yield from _section("a browser concludes", map(_conclusion, explanation.conclusions))
 
 
@@ -48,7 +48,7 @@ def _verdict(decision: Decision) -> Iterator[str]:
     )
     mend = mend_of(decision)
     if mend:
-        yield f"to mend it: {_shown(mend)}"
+        yield f"to mend it: {printable(mend)}"
     if decision.facts is not None:
         policy = decision.facts.policy
         yield f"policy: {policy.name}, revision {policy.revision}, as {policy.environment}"
@@ -63,7 +63,7 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 def _step(step: Step, depth: int) -> Iterator[str]:
     verdict = click.style(f"{step.verdict.value:<9}", fg=_COLOURS[step.verdict])
     name = f"{step.name:<15}" if depth == 1 else step.name
-    yield f"{'  ' * depth}{verdict}  {_shown(name)}  {_shown(step.sentence)}{_at(step.place)}"
+    yield f"{'  ' * depth}{verdict}  {printable(name)}  {printable(step.sentence)}{_at(step.place)}"
     for inner in step.steps:
         yield from _step(inner, depth + 1)
 
@@ -74,7 +74,7 @@ def _headers(headers: Iterable[Explained]) -> Iterator[str]:
         if header.blanks:
             blanked.append(header)
             continue
-        yield f"  {_shown(f'{header.name}: {header.value}')}"
+        yield f"  {printable(f'{header.name}: {header.value}')}"
         yield _why(header.because)
     if blanked:
         yield f"  {', '.join(header.name for header in blanked)}: (empty, where the upstream sets them)"
@@ -84,24 +84,18 @@ def _headers(headers: Iterable[Explained]) -> Iterator[str]:
 def _removed(removed: Iterable[Removed]) -> Iterator[str]:
     for header in removed:
         if header.sent:
-            yield f"  {_shown(header.name)}"
+            yield f"  {printable(header.name)}"
             yield _why(header.because)
 
 
 def _why(because: Because) -> str:
-    return f"      {_shown(because.why)}{_at(because.place)}"
+    return f"      {printable(because.why)}{_at(because.place)}"
 
 
 def _at(place: Place | None) -> str:
-    return f"  [{_shown(str(place))}]" if place else ""
+    return f"  [{printable(str(place))}]" if place else ""
 
 
 def _conclusion(conclusion: browser.Conclusion) -> str:
     engine = f"{conclusion.engine.value}: " if conclusion.engine else ""
-    return f"  {_MARKS[conclusion.verdict]} {engine}{_shown(conclusion.sentence)}"
-
-
-def _shown(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    return f"  {_MARKS[conclusion.verdict]} {engine}{printable(conclusion.sentence)}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import click
 
-from cors_authz.cli.envoy_address import BoundAddress, ReachedAddress, clash, is_ip, is_name
-from cors_authz.envoy.bootstrap import Address, Config, Options, ServiceTls, bootstrap
+from cors_authz.cli.envoy_address import BoundAddress, ReachedAddress, clash, is_name, leads_to
+from cors_authz.envoy.address import Address, is_ip
+from cors_authz.envoy.bootstrap import Config, Options, ServiceTls, bootstrap
 from cors_authz.envoy.parts import PLACES, Part, part_of
 from cors_authz.policy.finding import shown
 
@@ -114,7 +115,20 @@ def _whole(given: dict[str, Any]) -> Config:
         raise click.UsageError("a whole Envoy needs --upstream; --part prints what needs none")
     if clash(given["listen"], given["admin"]):
         raise click.UsageError(f"--listen `{given['listen']}` and --admin `{given['admin']}` are one; choose two")
+    for flag, reached in _reached_by(given):
+        for own in ("listen", "admin"):
+            if leads_to(reached, given[own]):
+                raise click.UsageError(
+                    f"{flag} `{reached}` leads to --{own} `{given[own]}` of Envoy itself; choose another"
+                )
     return bootstrap(given["listen"], _endpoints(given), given["upstream"], given["admin"], _options(given))
+
+
+def _reached_by(given: dict[str, Any]) -> Iterator[tuple[str, Address]]:
+    yield "--upstream", given["upstream"]
+    yield from (("--authz", each) for each in given["authz"])
+    if given["access_log"] is not None:
+        yield "--access-log", given["access_log"]
 
 
 def _endpoints(given: dict[str, Any]) -> Sequence[Address]:

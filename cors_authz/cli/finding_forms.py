@@ -1,9 +1,11 @@
-"""Findings in the forms that code hosts read: SARIF, and the workflow commands of GitHub Actions."""
+"""Findings counted, and in the forms that code hosts read: SARIF, and the workflow commands of GitHub Actions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +14,18 @@ from cors_authz.policy.finding import Finding, Severity
 
 _GITHUB: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _SARIF: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_NOUNS: Final = {
+    Severity.ERROR: ("error", "errors"),
+    Severity.WARNING: ("warning", "warnings"),
+    Severity.INFO: ("info", "info"),
+}
+"""For one finding, and for any other number of them."""
+
+
+def summary(severities: Iterable[Severity]) -> str:
+    """Count findings by their severity: `1 error, 0 warnings, 2 info`."""
+    counts = Counter(severities)
+    return ", ".join(f"{counts[severity]} {_NOUNS[severity][counts[severity] != 1]}" for severity in Severity)
 
 
 def github(findings: Sequence[Finding]) -> str:
@@ -28,6 +42,8 @@ def _escaped(text: str) -> str:
 
 
 def _property(text: str) -> str:
+    # The name of a file may hold bytes that are no UTF-8, and no output does.
+    text = text.encode(errors="backslashreplace").decode()
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
@@ -42,7 +58,7 @@ def sarif(findings: Sequence[Finding]) -> str:
 
 def _result(finding: Finding) -> Mapping[str, object]:
     region = {"startLine": finding.place.line, "startColumn": finding.place.column}
-    location = {"artifactLocation": {"uri": quote(finding.place.file)}, "region": region}
+    location = {"artifactLocation": {"uri": quote(os.fsencode(finding.place.file))}, "region": region}
     result: dict[str, object] = {
         "ruleId": finding.code,
         "level": _SARIF[finding.severity],

@@ -8,17 +8,20 @@ from typing import Final, NamedTuple
 
 import click
 
-from cors_authz.cli.policy_option import INVALID_POLICY
-from cors_authz.edge.policy_files import PolicyFilesError, policy_files
+from cors_authz.cli.policy_option import INVALID_POLICY, sources_at
+from cors_authz.edge.policy_files import PolicyFilesError, rewrite
+from cors_authz.policy.finding import printable
 from cors_authz.policy.format import FormatError, format_policy
+from cors_authz.policy.tree import MAX_FILE_BYTES
 
 _DRIFT: Final = 6
+_STDIN: Final = "standard input"
 
 
 class _Formatted(NamedTuple):
     file: Path
-    before: str
-    after: str
+    before: bytes
+    after: bytes
 
 
 @click.command()
@@ -30,30 +33,43 @@ def fmt(path: Path, *, only_check: bool) -> None:
     Comments and the order of keys stay. If a file cannot be formatted without loss, all are left as they are (exit 3).
     """
     if str(path) == "-":
-        click.echo(_formatted("standard input", sys.stdin.read()), nl=False)
+        _format_stdin(only_check=only_check)
         return
     changed = [one for one in _all_formatted(path) if one.before != one.after]
     for one in changed:
-        click.echo(f"{one.file}{' would change' if only_check else ''}")
         if not only_check:
-            one.file.write_bytes(one.after.encode())
+            _write(one)
+        click.echo(printable(f"{one.file}{' would change' if only_check else ''}"))
     if changed and only_check:
         sys.exit(_DRIFT)
 
 
+def _format_stdin(*, only_check: bool) -> None:
+    before = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    after = _formatted(_STDIN, before)
+    if not only_check:
+        click.echo(after, nl=False)
+    elif before != after:
+        click.echo(f"{_STDIN} would change")
+        sys.exit(_DRIFT)
+
+
 def _all_formatted(path: Path) -> list[_Formatted]:
-    try:
-        texts = {file: file.read_bytes().decode() for file in policy_files(path)}
-    except PolicyFilesError as error:
-        raise click.UsageError(str(error)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"`{path}` cannot be read: {error}") from error
-    return [_Formatted(file, text, _formatted(str(file), text)) for file, text in texts.items()]
+    base = path if path.is_dir() else path.parent
+    read = [(base / source.name, source.data) for source in sources_at(path)]
+    return [_Formatted(file, data, _formatted(str(file), data)) for file, data in read]
 
 
-def _formatted(name: str, text: str) -> str:
+def _formatted(name: str, data: bytes) -> bytes:
     try:
-        return format_policy(name, text)
+        return format_policy(name, data).encode()
     except FormatError as error:
         click.echo(str(error), err=True)
         sys.exit(INVALID_POLICY)
+
+
+def _write(formatted: _Formatted) -> None:
+    try:
+        rewrite(formatted.file, formatted.after)
+    except PolicyFilesError as error:
+        raise click.UsageError(str(error)) from error

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from cors_authz.cli.envoy_address import ReachedAddress
+from cors_authz.cli.protection import Protection
 from cors_authz.edge.settings_error import SettingsError
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 from cors_authz.policy.finding import shown
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ _pem: Final = click.Path(path_type=Path)
 def _variable(option: str, **how: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's own options
     # Not those of the service: its certificate is none of a caller.
     variable = f"CORS_AUTHZ_HEALTH_{option.removeprefix('--').replace('-', '_').upper()}"
-    return click.option(option, envvar=variable, show_envvar=True, **how)
+    return click.option(option, cls=Protection, envvar=variable, show_envvar=True, **how)
 
 
-def _printable(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+def _nameable(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
     # Of bytes that are no UTF-8 Python makes what no message carries.
     if name is not None and not name.isprintable():
         raise click.BadParameter(f"`{shown(name)}` is no name")
@@ -72,7 +73,7 @@ class _Asked(ReachedAddress):
 @click.option(
     "--service",
     default="",
-    callback=_printable,
+    callback=_nameable,
     metavar="NAME",
     help="`cors_authz.policy` asks whether the newest policy is in force.",
 )
@@ -88,7 +89,7 @@ class _Asked(ReachedAddress):
 @_variable("--tls-ca", type=_pem, help="Who signed the service's certificate (PEM); then it is asked by TLS.")
 @_variable(
     "--tls-name",
-    callback=_printable,
+    callback=_nameable,
     metavar="NAME",
     help="What that certificate names; by default the host that is asked.",
 )

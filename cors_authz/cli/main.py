@@ -63,5 +63,5 @@ def _version() -> str:
 def cli() -> None:
     """One policy for who may call what from a browser, answered to Envoy's external-authorization filter.
 
-    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift or findings, 7 a broken audit trail.
+    Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift, findings, or a broken audit trail.
     """

@@ -6,12 +6,14 @@ import sys
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from cors_authz.demo.observatory import ObservatoryOptions
 from cors_authz.demo.observe import ObserveOptions, run_observe
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 _PORT: Final = click.IntRange(1, 65535)
+_OF_DEMO: Final = ("port", "prometheus_port")
 
 
 class _Listen(click.ParamType[Address]):
@@ -49,6 +51,15 @@ def observe(**how: Any) -> None:  # noqa: ANN401 - click checked each of them
 
     A service sends them where OTEL_EXPORTER_OTLP_ENDPOINT names this address.
     """
+    _refuse_idle(click.get_current_context(), is_demo=how["demo"])
     ports = ObservatoryOptions(how.pop("port"), how.pop("prometheus_port"))
     demo = ports if how.pop("demo") else None
     sys.exit(run_observe(ObserveOptions(demo=demo, **how)))
+
+
+def _refuse_idle(ctx: click.Context, *, is_demo: bool) -> None:
+    """Refuse options that would do nothing."""
+    names, why = (("listen",), "with --demo nothing else is watched") if is_demo else (_OF_DEMO, "there is no --demo")
+    for name in names:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')}: {why}; leave it out", ctx)

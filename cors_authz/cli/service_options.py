@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import click
 
 from cors_authz.cli.policy_option import refuse
+from cors_authz.cli.protection import Protection
 from cors_authz.edge.generation import GenerationError
 from cors_authz.edge.policy_files import PolicyFilesError
 from cors_authz.edge.settings_error import SettingsError
@@ -25,14 +26,23 @@ _pem: Final = click.Path(path_type=Path)
 _TLS: Final = (
     click.option(
         "--tls-cert",
+        cls=Protection,
         type=_pem,
         envvar="CORS_AUTHZ_TLS_CERT",
         show_envvar=True,
         help="The certificate chain to serve with (PEM); a rotated file is picked up.",
     ),
-    click.option("--tls-key", type=_pem, envvar="CORS_AUTHZ_TLS_KEY", show_envvar=True, help="Its private key (PEM)."),
+    click.option(
+        "--tls-key",
+        cls=Protection,
+        type=_pem,
+        envvar="CORS_AUTHZ_TLS_KEY",
+        show_envvar=True,
+        help="Its private key (PEM).",
+    ),
     click.option(
         "--tls-client-ca",
+        cls=Protection,
         type=_pem,
         envvar="CORS_AUTHZ_TLS_CLIENT_CA",
         show_envvar=True,

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from cors_authz.cli.protection import Protection
 from cors_authz.cli.service_options import with_options
 from cors_authz.edge.audit.options import AuditOptions, WhenFull, WriterOptions
 from cors_authz.edge.metrics.options import MetricsOptions
@@ -33,6 +34,7 @@ F = TypeVar("F", bound=Callable[..., object])
 _OPTIONS: Final = (
     click.option(
         "--audit",
+        cls=Protection,
         multiple=True,
         metavar="PATH|-|otlp|off",
         default=[_OFF],
@@ -44,6 +46,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--audit-required",
+        cls=Protection,
         is_flag=True,
         envvar="CORS_AUTHZ_AUDIT_REQUIRED",
         show_envvar=True,
@@ -51,6 +54,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--audit-when-full",
+        cls=Protection,
         type=click.Choice([choice.value for choice in WhenFull]),
         default=_DEFAULTS.when_full.value,
         show_default=True,
@@ -77,6 +81,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--audit-key",
+        cls=Protection,
         type=click.Path(path_type=Path),
         envvar="CORS_AUTHZ_AUDIT_KEY",
         show_envvar=True,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cors_authz.demo.journal import Journal, cause_of
 from cors_authz.demo.upstream import Page, Seen, Upstream
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 from cors_authz.pdp.decision import Decision
 from cors_authz.pdp.response import ID_HEADER
 

@@ -8,8 +8,9 @@ from threading import Lock
 from typing import Final, NamedTuple, TypeVar
 
 from cors_authz.demo.receiver import ReceivedRecord, ReceivedSpan
-from cors_authz.demo.screen import Line, Tone, printable
+from cors_authz.demo.screen import Line, Tone
 from cors_authz.pdp.decision import Outcome
+from cors_authz.policy.finding import printable
 
 MAX_DECISIONS: Final = 200
 MAX_TRACES: Final = 200

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 READY_SECONDS: Final = 20.0
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 _POLL_SECONDS = 0.02
 _STOP_SECONDS = 5.0

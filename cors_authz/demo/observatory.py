@@ -20,17 +20,17 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
-from cors_authz.demo.backend import Backend
 from cors_authz.demo.child import child
 from cors_authz.demo.envoy_process import EnvoyError, EnvoyProcess, find_envoy
 from cors_authz.demo.identity import Issuer
-from cors_authz.demo.journal import Journal
 from cors_authz.demo.live import Feed
 from cors_authz.demo.receiver import Receiver
-from cors_authz.demo.stage import ENVIRONMENT, Stage, claim, write_policy
+from cors_authz.demo.stage import ENVIRONMENT, claim, tour_names, write_policy
 from cors_authz.demo.tour import STEPS, filled, send
+from cors_authz.demo.upstream import Upstream
 from cors_authz.edge.clock import now_seconds
-from cors_authz.envoy.bootstrap import Address, Config, Options, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config, Options, bootstrap
 
 RULES: Final = Path(__file__).parents[2] / "monitoring" / "rules.yaml"
 """Where a checkout has the rules of alerts; an installed package has none."""
@@ -73,18 +73,19 @@ def open_observatory(options: ObservatoryOptions, feed: Feed) -> Iterator[Sequen
         claim(options.port, "--port")
         jaeger = parts.jaeger()
         receiver = running.enter_context(Receiver(_ANY_PORT, feed.sink(), jaeger and JAEGER_RECEIVER))
-        issuer, journal = Issuer(now_seconds), Journal()
-        upstream = running.enter_context(Backend(_ANY_PORT, journal, issuer.token))
+        issuer = Issuer(now_seconds)
+        # No pages of the demo: they ask what was decided, and another process decides.
+        upstream = running.enter_context(Upstream(_ANY_PORT))
         policy = write_policy(folder, issuer)
         audit = folder / "audit.jsonl"
         authz, metrics = parts.service(policy, receiver.address, audit)
         access_log, deliveries = parts.access_log(policy)
         watched = Options(tracing=receiver.address, access_logs=access_log)
         config = bootstrap(Address(_LOOPBACK, options.port), [authz], upstream.address, _ANY_PORT, watched)
-        stage = Stage(parts.envoy(config), authz, upstream, policy, journal, issuer)
+        envoy = parts.envoy(config)
         prometheus = parts.prometheus(options.prometheus_port, [metrics, deliveries])
-        running.enter_context(_touring(stage, options.pause_seconds))
-        yield (*_up_lines(stage, metrics, jaeger, prometheus), *_commands(audit, metrics))
+        running.enter_context(_touring(envoy, issuer, options.pause_seconds))
+        yield (*_up_lines(envoy, policy, metrics, jaeger, prometheus), *_commands(audit, metrics))
 
 
 class _Parts:
@@ -167,9 +168,9 @@ def _free_address() -> Address:
 
 
 @contextmanager
-def _touring(stage: Stage, pause_seconds: float) -> Iterator[None]:
+def _touring(envoy: Address, issuer: Issuer, pause_seconds: float) -> Iterator[None]:
     ended = Event()
-    thread = Thread(target=_tour, args=(stage, pause_seconds, ended), name="tour")
+    thread = Thread(target=_tour, args=(envoy, issuer, pause_seconds, ended), name="tour")
     thread.start()
     try:
         yield
@@ -178,24 +179,26 @@ def _touring(stage: Stage, pause_seconds: float) -> Iterator[None]:
         thread.join(_JOIN_SECONDS)
 
 
-def _tour(stage: Stage, pause_seconds: float, ended: Event) -> None:
+def _tour(envoy: Address, issuer: Issuer, pause_seconds: float, ended: Event) -> None:
     while True:
         # Anew for each round: tokens grow old.
-        names = stage.guide().names
+        names = tour_names(envoy, issuer)
         for step in STEPS:
             if ended.wait(pause_seconds):
                 return
             try:
-                send(stage.envoy, filled(step, names).call)
+                send(envoy, filled(step, names).call)
             except (OSError, http.client.HTTPException):
                 # Ctrl-C ends Envoy too, and may do so before it comes to us.
                 continue
 
 
-def _up_lines(stage: Stage, metrics: Address, jaeger: Address | None, prometheus: Address | None) -> Sequence[str]:
+def _up_lines(
+    envoy: Address, policy: Path, metrics: Address, jaeger: Address | None, prometheus: Address | None
+) -> Sequence[str]:
     return (
-        f"Envoy       http://{stage.envoy}",
-        f"policy      {stage.policy}",
+        f"Envoy       http://{envoy}",
+        f"policy      {policy}",
         f"metrics     http://{metrics}/metrics",
         f"Prometheus  {_place(prometheus, 'prometheus')}",
         f"Jaeger      {_place(jaeger, 'jaeger')}",

@@ -16,7 +16,7 @@ from cors_authz.demo.receiver import Receiver
 from cors_authz.demo.run import FAILED, ended_by_signal
 from cors_authz.demo.screen import Line, Screen
 from cors_authz.demo.stage import StageError
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from cors_authz.edge.clock import monotonic_seconds
 from cors_authz.edge.transport.address import claim
 from cors_authz.edge.transport.interface import TransportError
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 MAX_TEXT: Final = 256
 """A screen has no room for more of a text, and this process has none for what a hostile sender writes."""

@@ -10,14 +10,16 @@ from typing import Final, NamedTuple, TextIO
 from cors_authz.demo.backend import API, EVIL, SEEN_PATH, SHOP, TOKEN_PATH
 from cors_authz.demo.journal import cause_of
 from cors_authz.demo.tour import Call, Stop
+from cors_authz.fetch.request import OWN_PREFIX
 from cors_authz.pdp.decision import Decision, Outcome
+from cors_authz.policy.finding import printable
 
 _INDENT: Final = 4
 _MAX_VALUE: Final = 48
 """Longer header values are shortened: a token fills half a screen and tells nothing."""
 
 _UNTOLD: Final = frozenset({"sec-websocket-key", "sec-websocket-version", "connection"})
-_TELLING: Final = ("access-control-", "vary", "link", "sunset", "deprecation", "www-authenticate", "x-cors-authz-")
+_TELLING: Final = ("access-control-", "vary", "link", "sunset", "deprecation", "www-authenticate", OWN_PREFIX)
 _ALLOWED: Final = frozenset({Outcome.ALLOW, Outcome.PREFLIGHT_ALLOW})
 
 
@@ -40,11 +42,6 @@ class Line(NamedTuple):
     tone: Tone = Tone.PLAIN
     indent: int = _INDENT
     breaks: bool = False
-
-
-def printable(text: str) -> str:
-    """Show what a client sent without letting it speak to the terminal: what does not print becomes `?`."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def stop_lines(number: int, stop: Stop) -> Iterator[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +25,8 @@ from cors_authz.edge.service import CheckService, Watch
 from cors_authz.edge.transport.choose import open_transport
 from cors_authz.edge.transport.health import Health
 from cors_authz.edge.transport.interface import TransportOptions
-from cors_authz.envoy.bootstrap import Address, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import bootstrap
 
 ENVIRONMENT: Final = "dev"
 KEY_FILE: Final = "/run/cors-authz-demo/jwks.json"
@@ -59,14 +60,18 @@ class Stage(NamedTuple):
 
     def guide(self) -> Guide:
         """Give who can lead a tour through it, with tokens that are fresh."""
-        names = {
-            "port": str(self.envoy.port),
-            "shop": f"http://{SHOP}:{self.envoy.port}",
-            "evil": f"http://{EVIL}:{self.envoy.port}",
-            "clerk": self.issuer.token("clerk"),
-            "visitor": self.issuer.token(""),
-        }
-        return Guide(self.envoy, self.journal, self.upstream, names)
+        return Guide(self.envoy, self.journal, self.upstream, tour_names(self.envoy, self.issuer))
+
+
+def tour_names(envoy: Address, issuer: Issuer) -> Mapping[str, str]:
+    """Give what the requests of a tour name: the sites behind an Envoy, and tokens that are fresh."""
+    return {
+        "port": str(envoy.port),
+        "shop": f"http://{SHOP}:{envoy.port}",
+        "evil": f"http://{EVIL}:{envoy.port}",
+        "clerk": issuer.token("clerk"),
+        "visitor": issuer.token(""),
+    }
 
 
 @contextmanager

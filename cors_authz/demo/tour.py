@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from cors_authz.demo.backend import API, IMAGES, SHOP
 from cors_authz.demo.journal import Journal
 from cors_authz.demo.upstream import Seen, Upstream
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 from cors_authz.pdp.decision import Decision, Reason
 from cors_authz.pdp.response import ID_HEADER
 

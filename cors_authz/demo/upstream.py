@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 _WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CLOSE_NORMALLY = b"\x88\x02\x03\xe8"

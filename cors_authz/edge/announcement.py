@@ -1,4 +1,4 @@
-"""What the log says of the service as it starts: who watches it, and once it decides, by which policy."""
+"""What the log says of the service at its start: how it serves, who watches it, and then by which policy it decides."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cors_authz.edge.settings import Settings
 from cors_authz.edge.telemetry.otlp import Signal, is_wanted, place
 from cors_authz.edge.telemetry.variables import unknown
 from cors_authz.edge.tracing.sampling import named_sampler
+from cors_authz.edge.transport.interface import tls_words
 from cors_authz.policy.finding import Severity
 
 _log = logging.getLogger(__name__)
@@ -20,14 +21,14 @@ _LEVELS: Final = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNI
 
 
 def announce_watchers(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Tell where decisions are recorded, traced and counted, and warn of variables that nothing heeds.
+    """Tell who is served, and where decisions are recorded, traced and counted; warn of variables that nothing heeds.
 
     Raises: SettingsError for a variable that cannot be, or a key that cannot be read.
     """
     for text in unknown(environ):
         _log.warning("%s", text)
     audit, traces, metrics = _audit(settings.audit, environ), _traces(environ), _metrics(settings, environ)
-    _log.info("audit %s; traces %s; metrics %s", audit, traces, metrics)
+    _log.info("%s; audit %s; traces %s; metrics %s", tls_words(settings.transport.tls), audit, traces, metrics)
 
 
 def announce(policy: Generation, addresses: Iterable[str]) -> None:

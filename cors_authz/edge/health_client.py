@@ -16,7 +16,7 @@ from cors_authz._gen.wire.health_pb2 import HealthCheckRequest, HealthCheckRespo
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.health import POLICY, SERVICE
 from cors_authz.edge.transport.interface import HEALTH_CHECK_METHOD
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 from cors_authz.policy.finding import MAX_SHOWN_CHARACTERS, shown, ticked
 
 _MAX_ANSWER_BYTES: Final = 1024

@@ -48,11 +48,6 @@ class Observation(NamedTuple):
     parent: Parent | None = None
     tokens: Mapping[str, TokenReading] = NO_TOKENS
 
-    @property
-    def seconds(self) -> float:
-        """How long the check took."""
-        return self.laps[-1] - self.laps[0]
-
 
 Observe: TypeAlias = Callable[[Observation], object]
 """Is told each check once its answer is made; may raise `NotRecordedError`."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -62,6 +65,42 @@ def _without_files(path: Path) -> str:
     if path.exists():
         return "holds no policy: no file ends in .yaml"
     return "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+
+
+def rewrite(file: Path, data: bytes) -> None:
+    """Put other bytes into a file in one step: who watches it reads the old ones or the new ones, and never a part.
+
+    Permissions stay, the owner where we may say so, and a link leads where it led.
+
+    Raises: PolicyFilesError; the file is then as it was.
+    """
+    try:
+        _swap(file.resolve(), data)
+    except OSError as error:
+        raise PolicyFilesError(
+            f"`{file}` cannot be written: {error.strerror}; check that it and its directory may be written to"
+        ) from error
+
+
+def _swap(file: Path, data: bytes) -> None:
+    from tempfile import NamedTemporaryFile
+
+    if not os.access(file, os.W_OK):
+        # Renaming asks the directory alone.
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    before = file.stat()
+    # A hidden name is no policy to whoever reads the directory meanwhile.
+    with NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as new:
+        try:
+            new.write(data)
+            new.flush()
+            with suppress(PermissionError):
+                os.fchown(new.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(new.fileno(), stat.S_IMODE(before.st_mode))
+            Path(new.name).replace(file)
+        except BaseException:
+            Path(new.name).unlink(missing_ok=True)
+            raise
 
 
 def fingerprint(path: Path) -> tuple[tuple[str, int, int, int], ...]:

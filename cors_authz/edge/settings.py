@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from cors_authz.edge.audit.options import AuditOptions
-from cors_authz.edge.metrics.options import MetricsOptions
+from cors_authz.edge.metrics.options import MetricsOptions, refuse_ports
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import Tls, TransportOptions
+from cors_authz.envoy.address import MAX_SOCKET_PATH_BYTES, Address
 
 MAX_WORKERS: Final = 128
 """More than any machine has use for; each takes tens of megabytes."""
-
-_UNIX: Final = "unix:"
-_LAST_PORT: Final = 65535
-# Of sockaddr_un.sun_path, less the byte that ends it: https://man7.org/linux/man-pages/man7/unix.7.html.
-_MAX_SOCKET_PATH_BYTES: Final = 107
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +63,14 @@ class Settings:
             raise SettingsError(f"workers: `{self.workers}` cannot be; write 1 to {MAX_WORKERS}, or auto")
         if self.transport.tls is not None:
             _refuse_unreadable(self.transport.tls)
-        if self.listen.startswith(_UNIX):
-            self._refuse_socket()
+        try:
+            address = Address.parse(self.listen)
+        except ValueError as error:
+            raise SettingsError(f"listen: {error}") from error
+        if address.path:
+            self._refuse_socket(address)
         else:
-            self._refuse_ports()
+            refuse_ports("listen", address.port, self.workers)
 
     def endpoints(self) -> tuple[str, ...]:
         """Give the address of each worker: as it is given for one; else the ports from it on, or `/path-0`, `/path-1`.
@@ -79,30 +79,15 @@ class Settings:
         """
         if self.workers == 1:
             return (self.listen,)
-        if self.listen.startswith(_UNIX):
-            return tuple(f"{self.listen}-{number}" for number in range(self.workers))
-        host, _, port = self.listen.rpartition(":")
-        return tuple(f"{host}:{int(port) and int(port) + number}" for number in range(self.workers))
+        first = Address.parse(self.listen)
+        return tuple(str(first.of_worker(number)) for number in range(self.workers))
 
-    def _refuse_socket(self) -> None:
-        if not self.listen.removeprefix(_UNIX).startswith("/"):
+    def _refuse_socket(self, address: Address) -> None:
+        if not address.path.startswith("/"):
             raise SettingsError(f"listen: `{self.listen}` has no absolute path; write unix:/run/cors-authz.sock")
-        path = self.endpoints()[-1].removeprefix(_UNIX)
-        if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
-            raise SettingsError(
-                f"listen: `{path}` is longer than the {_MAX_SOCKET_PATH_BYTES} bytes of a socket's path"
-            )
-
-    def _refuse_ports(self) -> None:
-        host, colon, port = self.listen.rpartition(":")
-        if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > _LAST_PORT:
-            raise SettingsError(f"listen: `{self.listen}` is no address; write host:port or unix:/path")
-        last = int(port) + self.workers - 1
-        if int(port) and last > _LAST_PORT:
-            raise SettingsError(
-                f"listen: {self.workers} workers need the ports {port} to {last}, and the highest is {_LAST_PORT}; "
-                "choose a lower port"
-            )
+        path = Address.parse(self.endpoints()[-1]).path
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+            raise SettingsError(f"listen: `{path}` is longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path")
 
 
 def tls_of(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:

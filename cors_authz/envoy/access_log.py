@@ -14,9 +14,7 @@ from cors_authz._gen.wire.access_log_pb2 import (
     ResponseFlags,
     StreamAccessLogsMessage,
 )
-from cors_authz.envoy.bootstrap import ORIGINAL_HOST
-
-_EXT_AUTHZ: Final = "envoy.filters.http.ext_authz"
+from cors_authz.envoy.bootstrap import EXT_AUTHZ_FILTER, ORIGINAL_HOST
 
 # Of envoy.config.core.v3.RequestMethod; a method that it does not know is told as 0.
 _METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
@@ -177,7 +175,7 @@ def _microseconds(properties: AccessLogCommon) -> int:
 def _decision(properties: AccessLogCommon) -> Mapping[str, object]:
     told = properties.metadata.filter_metadata
     # To read a name that a map of messages does not hold would put it there.
-    return _plain(told[_EXT_AUTHZ]) if _EXT_AUTHZ in told else _NOTHING
+    return _plain(told[EXT_AUTHZ_FILTER]) if EXT_AUTHZ_FILTER in told else _NOTHING
 
 
 def _plain(struct: Struct) -> Mapping[str, object]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, NamedTuple
+
+from cors_authz.envoy.address import Address, is_ip
 
 Config = dict[str, Any]
 """A message of Envoy's API in its JSON form."""
@@ -38,6 +39,10 @@ AUTHZ_CLUSTER = "authz"
 ACCESS_LOG_CLUSTER = "access_log"
 TRACING_CLUSTER = "tracing"
 UPSTREAM_CLUSTER = "upstream"
+EXT_AUTHZ_FILTER = "envoy.filters.http.ext_authz"
+JWT_AUTHN_FILTER = "envoy.filters.http.jwt_authn"
+"""What Envoy's documents call the filter, and the namespace of the metadata that it writes."""
+
 ROUTE_NAMESPACE = "cors_authz"
 """The namespace of a route's `metadata.filter_metadata` that reaches the service."""
 
@@ -50,54 +55,8 @@ _RETRIED = (
     "cancelled",
     "resource-exhausted",
 )
-_LAST_PORT = 65535
 # From 8 KiB of metadata on, gRPC refuses calls; a trusted client's own id may be longer. Envoy's has 36 bytes.
 _MAX_ID_BYTES = 128
-_EXT_AUTHZ = "envoy.filters.http.ext_authz"
-_JWT_AUTHN = "envoy.filters.http.jwt_authn"
-
-
-class Address(NamedTuple):
-    """Where something listens: a host and a TCP port, or the path of a Unix socket (then host is "" and port 0)."""
-
-    host: str
-    port: int
-    path: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Read an address as gRPC writes it.
-
-        Args:
-            text: `HOST:PORT`, `[IPv6]:PORT`, `unix:PATH` or `unix://PATH`.
-
-        Raises:
-            ValueError: It is none of these; the text says what to write.
-
-        Spec: https://github.com/grpc/grpc/blob/master/doc/naming.md.
-        """
-        if text.startswith("unix:"):
-            return cls._of_path(text)
-        host, _, port = text.rpartition(":")
-        bracketed = host.startswith("[") and host.endswith("]")
-        name = host[1:-1] if bracketed else host
-        if not name or bracketed != (":" in name) or not _is_port(port):
-            raise ValueError(f"`{text}` is not an address; write HOST:PORT, [IPv6]:PORT or unix:PATH")
-        return cls(name, int(port))
-
-    @classmethod
-    def _of_path(cls, text: str) -> Address:
-        path = text.removeprefix("unix:")
-        path = path.removeprefix("//") if path.startswith("///") else path
-        if not path or path.startswith("//"):
-            raise ValueError(f"`{text}` names no Unix socket; write unix:PATH")
-        return cls("", 0, path)
-
-    def __str__(self) -> str:
-        """Write the address as gRPC and `parse` read it."""
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Tls(NamedTuple):
@@ -194,13 +153,13 @@ def authz_filter(options: Options) -> Config:
     Spec: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/extensions/filters/http/ext_authz/v3/ext_authz.proto.
     """
     return {
-        "name": _EXT_AUTHZ,
+        "name": EXT_AUTHZ_FILTER,
         "typed_config": _typed(
             "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
             transport_api_version="V3",
             grpc_service=_grpc_service(options.timeout_ms),
             encode_raw_headers=options.encode_raw_headers,
-            metadata_context_namespaces=[_JWT_AUTHN],
+            metadata_context_namespaces=[JWT_AUTHN_FILTER],
             route_metadata_context_namespaces=[ROUTE_NAMESPACE],
             validate_mutations=True,
             failure_mode_allow=False,
@@ -271,10 +230,6 @@ def telemetry_clusters(options: Options) -> list[Config]:
     ]
 
 
-def _is_port(text: str) -> bool:
-    return len(text) <= len(str(_LAST_PORT)) and text.isascii() and text.isdecimal() and int(text) <= _LAST_PORT
-
-
 def _typed(message: str, **fields: object) -> Config:
     return {"@type": f"type.googleapis.com/{message}", **fields}
 
@@ -330,7 +285,7 @@ def _certificate(chain: str, private_key: str) -> Config:
 
 def _upstream_tls(tls: ServiceTls) -> Config:
     shown = {"tls_certificates": [_certificate(tls.certificate, tls.private_key)]} if tls.certificate else {}
-    by_address = _is_ip(tls.name)
+    by_address = is_ip(tls.name)
     named = {"san_type": "IP_ADDRESS" if by_address else "DNS", "matcher": {"exact": tls.name}}
     return _typed(
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
@@ -370,7 +325,7 @@ def _access_log(path: str) -> Config:
             "details": "%RESPONSE_CODE_DETAILS%",
             "flags": "%RESPONSE_FLAGS%",
             "request_id": "%REQUEST_HEADER(X-REQUEST-ID)%",
-            "decision": f"%DYNAMIC_METADATA({_EXT_AUTHZ})%",
+            "decision": f"%DYNAMIC_METADATA({EXT_AUTHZ_FILTER})%",
         }
     }
     if not path:
@@ -461,15 +416,7 @@ def _cluster(name: str, addresses: Sequence[Address], lookup: str = "V4_PREFERRE
 
 
 def _is_literal(address: Address) -> bool:
-    return bool(address.path) or _is_ip(address.host)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return bool(address.path) or is_ip(address.host)
 
 
 def _health_check() -> Config:

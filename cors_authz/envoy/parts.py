@@ -7,8 +7,8 @@ from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final
 
+from cors_authz.envoy.address import Address
 from cors_authz.envoy.bootstrap import (
-    Address,
     Config,
     Options,
     authz_cluster,

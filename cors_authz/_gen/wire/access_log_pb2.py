@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cors_authz/_gen/wire/access_log.proto\x12\x0f\x63ors_authz.wire\x1a(cors_authz/_gen/wire/external_auth.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xfa\x03\n\x17StreamAccessLogsMessage\x12G\n\nidentifier\x18\x01 \x01(\x0b\x32\x33.cors_authz.wire.StreamAccessLogsMessage.Identifier\x12R\n\thttp_logs\x18\x02 \x01(\x0b\x32=.cors_authz.wire.StreamAccessLogsMessage.HTTPAccessLogEntriesH\x00\x12P\n\x08tcp_logs\x18\x03 \x01(\x0b\x32<.cors_authz.wire.StreamAccessLogsMessage.TCPAccessLogEntriesH\x00\x1a\x43\n\nIdentifier\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.cors_authz.wire.Node\x12\x10\n\x08log_name\x18\x02 \x01(\t\x1aN\n\x14HTTPAccessLogEntries\x12\x36\n\tlog_entry\x18\x01 \x03(\x0b\x32#.cors_authz.wire.HTTPAccessLogEntry\x1aL\n\x13TCPAccessLogEntries\x12\x35\n\tlog_entry\x18\x01 \x03(\x0b\x32\".cors_authz.wire.TCPAccessLogEntryB\r\n\x0blog_entries\"\x12\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\"\x13\n\x11TCPAccessLogEntry\"\xc5\x01\n\x12HTTPAccessLogEntry\x12;\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32 .cors_authz.wire.AccessLogCommon\x12\x37\n\x07request\x18\x03 \x01(\x0b\x32&.cors_authz.wire.HTTPRequestProperties\x12\x39\n\x08response\x18\x04 \x01(\x0b\x32\'.cors_authz.wire.HTTPResponseProperties\"\xa7\x02\n\x0f\x41\x63\x63\x65ssLogCommon\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x17upstream_remote_address\x18\r \x01(\x0b\x32\x18.cors_authz.wire.Address\x12\x36\n\x0eresponse_flags\x18\x10 \x01(\x0b\x32\x1e.cors_authz.wire.ResponseFlags\x12+\n\x08metadata\x18\x11 \x01(\x0b\x32\x19.cors_authz.wire.Metadata\x12+\n\x08\x64uration\x18\x17 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x61\x63\x63\x65ss_log_type\x18! \x01(\x05\"\xc3\x07\n\rResponseFlags\x12 \n\x18\x66\x61iled_local_healthcheck\x18\x01 \x01(\x08\x12\x1b\n\x13no_healthy_upstream\x18\x02 \x01(\x08\x12 \n\x18upstream_request_timeout\x18\x03 \x01(\x08\x12\x13\n\x0blocal_reset\x18\x04 \x01(\x08\x12\x1d\n\x15upstream_remote_reset\x18\x05 \x01(\x08\x12#\n\x1bupstream_connection_failure\x18\x06 \x01(\x08\x12\'\n\x1fupstream_connection_termination\x18\x07 \x01(\x08\x12\x19\n\x11upstream_overflow\x18\x08 \x01(\x08\x12\x16\n\x0eno_route_found\x18\t \x01(\x08\x12\x16\n\x0e\x64\x65lay_injected\x18\n \x01(\x08\x12\x16\n\x0e\x66\x61ult_injected\x18\x0b \x01(\x08\x12\x14\n\x0crate_limited\x18\x0c \x01(\x08\x12I\n\x14unauthorized_details\x18\r \x01(\x0b\x32+.cors_authz.wire.ResponseFlags.Unauthorized\x12 \n\x18rate_limit_service_error\x18\x0e \x01(\x08\x12)\n!downstream_connection_termination\x18\x0f \x01(\x08\x12%\n\x1dupstream_retry_limit_exceeded\x18\x10 \x01(\x08\x12\x1b\n\x13stream_idle_timeout\x18\x11 \x01(\x08\x12%\n\x1dinvalid_envoy_request_headers\x18\x12 \x01(\x08\x12!\n\x19\x64ownstream_protocol_error\x18\x13 \x01(\x08\x12,\n$upstream_max_stream_duration_reached\x18\x14 \x01(\x08\x12\"\n\x1aresponse_from_cache_filter\x18\x15 \x01(\x08\x12\x1e\n\x16no_filter_config_found\x18\x16 \x01(\x08\x12\x18\n\x10\x64uration_timeout\x18\x17 \x01(\x08\x12\x1f\n\x17upstream_protocol_error\x18\x18 \x01(\x08\x12\x18\n\x10no_cluster_found\x18\x19 \x01(\x08\x12\x18\n\x10overload_manager\x18\x1a \x01(\x08\x12\x1e\n\x16\x64ns_resolution_failure\x18\x1b \x01(\x08\x12\x1f\n\x17\x64ownstream_remote_reset\x18\x1c \x01(\x08\x1a\x0e\n\x0cUnauthorized\"\x97\x02\n\x15HTTPRequestProperties\x12\x16\n\x0erequest_method\x18\x01 \x01(\x05\x12\x0e\n\x06scheme\x18\x02 \x01(\t\x12\x11\n\tauthority\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x15\n\roriginal_path\x18\n \x01(\t\x12S\n\x0frequest_headers\x18\r \x03(\x0b\x32:.cors_authz.wire.HTTPRequestProperties.RequestHeadersEntry\x1a\x35\n\x13RequestHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfc\x01\n\x16HTTPResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12V\n\x10response_headers\x18\x04 \x03(\x0b\x32<.cors_authz.wire.HTTPResponseProperties.ResponseHeadersEntry\x12\x1d\n\x15response_code_details\x18\x06 \x01(\t\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cors_authz/_gen/wire/access_log.proto\x12\x0f\x63ors_authz.wire\x1a(cors_authz/_gen/wire/external_auth.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xc3\x03\n\x17StreamAccessLogsMessage\x12G\n\nidentifier\x18\x01 \x01(\x0b\x32\x33.cors_authz.wire.StreamAccessLogsMessage.Identifier\x12R\n\thttp_logs\x18\x02 \x01(\x0b\x32=.cors_authz.wire.StreamAccessLogsMessage.HTTPAccessLogEntriesH\x00\x12P\n\x08tcp_logs\x18\x03 \x01(\x0b\x32<.cors_authz.wire.StreamAccessLogsMessage.TCPAccessLogEntriesH\x00\x1a\x0c\n\nIdentifier\x1aN\n\x14HTTPAccessLogEntries\x12\x36\n\tlog_entry\x18\x01 \x03(\x0b\x32#.cors_authz.wire.HTTPAccessLogEntry\x1aL\n\x13TCPAccessLogEntries\x12\x35\n\tlog_entry\x18\x01 \x03(\x0b\x32\".cors_authz.wire.TCPAccessLogEntryB\r\n\x0blog_entries\"\x13\n\x11TCPAccessLogEntry\"\xc5\x01\n\x12HTTPAccessLogEntry\x12;\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32 .cors_authz.wire.AccessLogCommon\x12\x37\n\x07request\x18\x03 \x01(\x0b\x32&.cors_authz.wire.HTTPRequestProperties\x12\x39\n\x08response\x18\x04 \x01(\x0b\x32\'.cors_authz.wire.HTTPResponseProperties\"\xa7\x02\n\x0f\x41\x63\x63\x65ssLogCommon\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x17upstream_remote_address\x18\r \x01(\x0b\x32\x18.cors_authz.wire.Address\x12\x36\n\x0eresponse_flags\x18\x10 \x01(\x0b\x32\x1e.cors_authz.wire.ResponseFlags\x12+\n\x08metadata\x18\x11 \x01(\x0b\x32\x19.cors_authz.wire.Metadata\x12+\n\x08\x64uration\x18\x17 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x61\x63\x63\x65ss_log_type\x18! \x01(\x05\"\xc3\x07\n\rResponseFlags\x12 \n\x18\x66\x61iled_local_healthcheck\x18\x01 \x01(\x08\x12\x1b\n\x13no_healthy_upstream\x18\x02 \x01(\x08\x12 \n\x18upstream_request_timeout\x18\x03 \x01(\x08\x12\x13\n\x0blocal_reset\x18\x04 \x01(\x08\x12\x1d\n\x15upstream_remote_reset\x18\x05 \x01(\x08\x12#\n\x1bupstream_connection_failure\x18\x06 \x01(\x08\x12\'\n\x1fupstream_connection_termination\x18\x07 \x01(\x08\x12\x19\n\x11upstream_overflow\x18\x08 \x01(\x08\x12\x16\n\x0eno_route_found\x18\t \x01(\x08\x12\x16\n\x0e\x64\x65lay_injected\x18\n \x01(\x08\x12\x16\n\x0e\x66\x61ult_injected\x18\x0b \x01(\x08\x12\x14\n\x0crate_limited\x18\x0c \x01(\x08\x12I\n\x14unauthorized_details\x18\r \x01(\x0b\x32+.cors_authz.wire.ResponseFlags.Unauthorized\x12 \n\x18rate_limit_service_error\x18\x0e \x01(\x08\x12)\n!downstream_connection_termination\x18\x0f \x01(\x08\x12%\n\x1dupstream_retry_limit_exceeded\x18\x10 \x01(\x08\x12\x1b\n\x13stream_idle_timeout\x18\x11 \x01(\x08\x12%\n\x1dinvalid_envoy_request_headers\x18\x12 \x01(\x08\x12!\n\x19\x64ownstream_protocol_error\x18\x13 \x01(\x08\x12,\n$upstream_max_stream_duration_reached\x18\x14 \x01(\x08\x12\"\n\x1aresponse_from_cache_filter\x18\x15 \x01(\x08\x12\x1e\n\x16no_filter_config_found\x18\x16 \x01(\x08\x12\x18\n\x10\x64uration_timeout\x18\x17 \x01(\x08\x12\x1f\n\x17upstream_protocol_error\x18\x18 \x01(\x08\x12\x18\n\x10no_cluster_found\x18\x19 \x01(\x08\x12\x18\n\x10overload_manager\x18\x1a \x01(\x08\x12\x1e\n\x16\x64ns_resolution_failure\x18\x1b \x01(\x08\x12\x1f\n\x17\x64ownstream_remote_reset\x18\x1c \x01(\x08\x1a\x0e\n\x0cUnauthorized\"\x97\x02\n\x15HTTPRequestProperties\x12\x16\n\x0erequest_method\x18\x01 \x01(\x05\x12\x0e\n\x06scheme\x18\x02 \x01(\t\x12\x11\n\tauthority\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x15\n\roriginal_path\x18\n \x01(\t\x12S\n\x0frequest_headers\x18\r \x03(\x0b\x32:.cors_authz.wire.HTTPRequestProperties.RequestHeadersEntry\x1a\x35\n\x13RequestHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfc\x01\n\x16HTTPResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12V\n\x10response_headers\x18\x04 \x03(\x0b\x32<.cors_authz.wire.HTTPResponseProperties.ResponseHeadersEntry\x12\x1d\n\x15response_code_details\x18\x06 \x01(\t\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,31 +40,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._loaded_options = None
   _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_options = b'8\001'
   _globals['_STREAMACCESSLOGSMESSAGE']._serialized_start=198
-  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_end=704
+  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_end=649
   _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_start=464
-  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_end=531
-  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_start=533
-  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_end=611
-  _globals['_STREAMACCESSLOGSMESSAGE_TCPACCESSLOGENTRIES']._serialized_start=613
-  _globals['_STREAMACCESSLOGSMESSAGE_TCPACCESSLOGENTRIES']._serialized_end=689
-  _globals['_NODE']._serialized_start=706
-  _globals['_NODE']._serialized_end=724
-  _globals['_TCPACCESSLOGENTRY']._serialized_start=726
-  _globals['_TCPACCESSLOGENTRY']._serialized_end=745
-  _globals['_HTTPACCESSLOGENTRY']._serialized_start=748
-  _globals['_HTTPACCESSLOGENTRY']._serialized_end=945
-  _globals['_ACCESSLOGCOMMON']._serialized_start=948
-  _globals['_ACCESSLOGCOMMON']._serialized_end=1243
-  _globals['_RESPONSEFLAGS']._serialized_start=1246
-  _globals['_RESPONSEFLAGS']._serialized_end=2209
-  _globals['_RESPONSEFLAGS_UNAUTHORIZED']._serialized_start=2195
-  _globals['_RESPONSEFLAGS_UNAUTHORIZED']._serialized_end=2209
-  _globals['_HTTPREQUESTPROPERTIES']._serialized_start=2212
-  _globals['_HTTPREQUESTPROPERTIES']._serialized_end=2491
-  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_start=2438
-  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_end=2491
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=2494
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=2746
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=2692
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=2746
+  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_end=476
+  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_start=478
+  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_end=556
+  _globals['_STREAMACCESSLOGSMESSAGE_TCPACCESSLOGENTRIES']._serialized_start=558
+  _globals['_STREAMACCESSLOGSMESSAGE_TCPACCESSLOGENTRIES']._serialized_end=634
+  _globals['_TCPACCESSLOGENTRY']._serialized_start=651
+  _globals['_TCPACCESSLOGENTRY']._serialized_end=670
+  _globals['_HTTPACCESSLOGENTRY']._serialized_start=673
+  _globals['_HTTPACCESSLOGENTRY']._serialized_end=870
+  _globals['_ACCESSLOGCOMMON']._serialized_start=873
+  _globals['_ACCESSLOGCOMMON']._serialized_end=1168
+  _globals['_RESPONSEFLAGS']._serialized_start=1171
+  _globals['_RESPONSEFLAGS']._serialized_end=2134
+  _globals['_RESPONSEFLAGS_UNAUTHORIZED']._serialized_start=2120
+  _globals['_RESPONSEFLAGS_UNAUTHORIZED']._serialized_end=2134
+  _globals['_HTTPREQUESTPROPERTIES']._serialized_start=2137
+  _globals['_HTTPREQUESTPROPERTIES']._serialized_end=2416
+  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_start=2363
+  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_end=2416
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=2419
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=2671
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=2617
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=2671
 # @@protoc_insertion_point(module_scope)

@@ -15,12 +15,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class StreamAccessLogsMessage(_message.Message):
     __slots__ = ("identifier", "http_logs", "tcp_logs")
     class Identifier(_message.Message):
-        __slots__ = ("node", "log_name")
-        NODE_FIELD_NUMBER: _ClassVar[int]
-        LOG_NAME_FIELD_NUMBER: _ClassVar[int]
-        node: Node
-        log_name: str
-        def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ..., log_name: _Optional[str] = ...) -> None: ...
+        __slots__ = ()
+        def __init__(self) -> None: ...
     class HTTPAccessLogEntries(_message.Message):
         __slots__ = ("log_entry",)
         LOG_ENTRY_FIELD_NUMBER: _ClassVar[int]
@@ -38,12 +34,6 @@ class StreamAccessLogsMessage(_message.Message):
     http_logs: StreamAccessLogsMessage.HTTPAccessLogEntries
     tcp_logs: StreamAccessLogsMessage.TCPAccessLogEntries
     def __init__(self, identifier: _Optional[_Union[StreamAccessLogsMessage.Identifier, _Mapping]] = ..., http_logs: _Optional[_Union[StreamAccessLogsMessage.HTTPAccessLogEntries, _Mapping]] = ..., tcp_logs: _Optional[_Union[StreamAccessLogsMessage.TCPAccessLogEntries, _Mapping]] = ...) -> None: ...
-
-class Node(_message.Message):
-    __slots__ = ("id",)
-    ID_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class TCPAccessLogEntry(_message.Message):
     __slots__ = ()

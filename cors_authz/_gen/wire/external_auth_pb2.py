@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cors_authz/_gen/wire/external_auth.proto\x12\x0f\x63ors_authz.wire\x1a\x1cgoogle/protobuf/struct.proto\"E\n\x0c\x43heckRequest\x12\x35\n\nattributes\x18\x01 \x01(\x0b\x32!.cors_authz.wire.AttributeContext\"\xab\x06\n\x10\x41ttributeContext\x12\x36\n\x06source\x18\x01 \x01(\x0b\x32&.cors_authz.wire.AttributeContext.Peer\x12:\n\x07request\x18\x04 \x01(\x0b\x32).cors_authz.wire.AttributeContext.Request\x12T\n\x12\x63ontext_extensions\x18\n \x03(\x0b\x32\x38.cors_authz.wire.AttributeContext.ContextExtensionsEntry\x12\x33\n\x10metadata_context\x18\x0b \x01(\x0b\x32\x19.cors_authz.wire.Metadata\x12\x39\n\x16route_metadata_context\x18\r \x01(\x0b\x32\x19.cors_authz.wire.Metadata\x1a\x44\n\x04Peer\x12)\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x18.cors_authz.wire.Address\x12\x11\n\tprincipal\x18\x04 \x01(\t\x1a\x94\x02\n\x0bHttpRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12K\n\x07headers\x18\x03 \x03(\x0b\x32:.cors_authz.wire.AttributeContext.HttpRequest.HeadersEntry\x12.\n\nheader_map\x18\r \x01(\x0b\x32\x1a.cors_authz.wire.HeaderMap\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x0e\n\x06scheme\x18\x06 \x01(\t\x12\x10\n\x08protocol\x18\n \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x46\n\x07Request\x12;\n\x04http\x18\x02 \x01(\x0b\x32-.cors_authz.wire.AttributeContext.HttpRequest\x1a\x38\n\x16\x43ontextExtensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"A\n\x07\x41\x64\x64ress\x12\x36\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1e.cors_authz.wire.SocketAddress\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"\xa2\x01\n\x08Metadata\x12\x46\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32-.cors_authz.wire.Metadata.FilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\":\n\tHeaderMap\x12-\n\x07headers\x18\x01 \x03(\x0b\x32\x1c.cors_authz.wire.HeaderValue\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\xa8\x02\n\x11HeaderValueOption\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.cors_authz.wire.HeaderValue\x12L\n\rappend_action\x18\x03 \x01(\x0e\x32\x35.cors_authz.wire.HeaderValueOption.HeaderAppendAction\x12\x18\n\x10keep_empty_value\x18\x04 \x01(\x08\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x84\x01\n\x12\x44\x65niedHttpResponse\x12+\n\x06status\x18\x01 \x01(\x0b\x32\x1b.cors_authz.wire.HttpStatus\x12\x33\n\x07headers\x18\x02 \x03(\x0b\x32\".cors_authz.wire.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"\xa5\x01\n\x0eOkHttpResponse\x12\x33\n\x07headers\x18\x02 \x03(\x0b\x32\".cors_authz.wire.HeaderValueOption\x12\x19\n\x11headers_to_remove\x18\x05 \x03(\t\x12\x43\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32\".cors_authz.wire.HeaderValueOption\"\xb3\x02\n\rCheckResponse\x12\'\n\x06status\x18\x01 \x01(\x0b\x32\x17.cors_authz.wire.Status\x12>\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32#.cors_authz.wire.DeniedHttpResponseH\x00\x12\x36\n\x0bok_response\x18\x03 \x01(\x0b\x32\x1f.cors_authz.wire.OkHttpResponseH\x00\x12=\n\x0e\x65rror_response\x18\x05 \x01(\x0b\x32#.cors_authz.wire.DeniedHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_responseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cors_authz/_gen/wire/external_auth.proto\x12\x0f\x63ors_authz.wire\x1a\x1cgoogle/protobuf/struct.proto\"E\n\x0c\x43heckRequest\x12\x35\n\nattributes\x18\x01 \x01(\x0b\x32!.cors_authz.wire.AttributeContext\"\xab\x06\n\x10\x41ttributeContext\x12\x36\n\x06source\x18\x01 \x01(\x0b\x32&.cors_authz.wire.AttributeContext.Peer\x12:\n\x07request\x18\x04 \x01(\x0b\x32).cors_authz.wire.AttributeContext.Request\x12T\n\x12\x63ontext_extensions\x18\n \x03(\x0b\x32\x38.cors_authz.wire.AttributeContext.ContextExtensionsEntry\x12\x33\n\x10metadata_context\x18\x0b \x01(\x0b\x32\x19.cors_authz.wire.Metadata\x12\x39\n\x16route_metadata_context\x18\r \x01(\x0b\x32\x19.cors_authz.wire.Metadata\x1a\x44\n\x04Peer\x12)\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x18.cors_authz.wire.Address\x12\x11\n\tprincipal\x18\x04 \x01(\t\x1a\x94\x02\n\x0bHttpRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12K\n\x07headers\x18\x03 \x03(\x0b\x32:.cors_authz.wire.AttributeContext.HttpRequest.HeadersEntry\x12.\n\nheader_map\x18\r \x01(\x0b\x32\x1a.cors_authz.wire.HeaderMap\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x0e\n\x06scheme\x18\x06 \x01(\t\x12\x10\n\x08protocol\x18\n \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x46\n\x07Request\x12;\n\x04http\x18\x02 \x01(\x0b\x32-.cors_authz.wire.AttributeContext.HttpRequest\x1a\x38\n\x16\x43ontextExtensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"A\n\x07\x41\x64\x64ress\x12\x36\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1e.cors_authz.wire.SocketAddress\" \n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\xa2\x01\n\x08Metadata\x12\x46\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32-.cors_authz.wire.Metadata.FilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\":\n\tHeaderMap\x12-\n\x07headers\x18\x01 \x03(\x0b\x32\x1c.cors_authz.wire.HeaderValue\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\xa8\x02\n\x11HeaderValueOption\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.cors_authz.wire.HeaderValue\x12L\n\rappend_action\x18\x03 \x01(\x0e\x32\x35.cors_authz.wire.HeaderValueOption.HeaderAppendAction\x12\x18\n\x10keep_empty_value\x18\x04 \x01(\x08\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x84\x01\n\x12\x44\x65niedHttpResponse\x12+\n\x06status\x18\x01 \x01(\x0b\x32\x1b.cors_authz.wire.HttpStatus\x12\x33\n\x07headers\x18\x02 \x03(\x0b\x32\".cors_authz.wire.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"\xa5\x01\n\x0eOkHttpResponse\x12\x33\n\x07headers\x18\x02 \x03(\x0b\x32\".cors_authz.wire.HeaderValueOption\x12\x19\n\x11headers_to_remove\x18\x05 \x03(\t\x12\x43\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32\".cors_authz.wire.HeaderValueOption\"\xb3\x02\n\rCheckResponse\x12\'\n\x06status\x18\x01 \x01(\x0b\x32\x17.cors_authz.wire.Status\x12>\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32#.cors_authz.wire.DeniedHttpResponseH\x00\x12\x36\n\x0bok_response\x18\x03 \x01(\x0b\x32\x1f.cors_authz.wire.OkHttpResponseH\x00\x12=\n\x0e\x65rror_response\x18\x05 \x01(\x0b\x32#.cors_authz.wire.DeniedHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_responseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,27 +55,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDRESS']._serialized_start=976
   _globals['_ADDRESS']._serialized_end=1041
   _globals['_SOCKETADDRESS']._serialized_start=1043
-  _globals['_SOCKETADDRESS']._serialized_end=1095
-  _globals['_METADATA']._serialized_start=1098
-  _globals['_METADATA']._serialized_end=1260
-  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_start=1182
-  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_end=1260
-  _globals['_HEADERMAP']._serialized_start=1262
-  _globals['_HEADERMAP']._serialized_end=1320
-  _globals['_HEADERVALUE']._serialized_start=1322
-  _globals['_HEADERVALUE']._serialized_end=1382
-  _globals['_HEADERVALUEOPTION']._serialized_start=1385
-  _globals['_HEADERVALUEOPTION']._serialized_end=1681
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1556
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1681
-  _globals['_STATUS']._serialized_start=1683
-  _globals['_STATUS']._serialized_end=1722
-  _globals['_HTTPSTATUS']._serialized_start=1724
-  _globals['_HTTPSTATUS']._serialized_end=1750
-  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1753
-  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1885
-  _globals['_OKHTTPRESPONSE']._serialized_start=1888
-  _globals['_OKHTTPRESPONSE']._serialized_end=2053
-  _globals['_CHECKRESPONSE']._serialized_start=2056
-  _globals['_CHECKRESPONSE']._serialized_end=2363
+  _globals['_SOCKETADDRESS']._serialized_end=1075
+  _globals['_METADATA']._serialized_start=1078
+  _globals['_METADATA']._serialized_end=1240
+  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_start=1162
+  _globals['_METADATA_FILTERMETADATAENTRY']._serialized_end=1240
+  _globals['_HEADERMAP']._serialized_start=1242
+  _globals['_HEADERMAP']._serialized_end=1300
+  _globals['_HEADERVALUE']._serialized_start=1302
+  _globals['_HEADERVALUE']._serialized_end=1362
+  _globals['_HEADERVALUEOPTION']._serialized_start=1365
+  _globals['_HEADERVALUEOPTION']._serialized_end=1661
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1536
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1661
+  _globals['_STATUS']._serialized_start=1663
+  _globals['_STATUS']._serialized_end=1702
+  _globals['_HTTPSTATUS']._serialized_start=1704
+  _globals['_HTTPSTATUS']._serialized_end=1730
+  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1733
+  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1865
+  _globals['_OKHTTPRESPONSE']._serialized_start=1868
+  _globals['_OKHTTPRESPONSE']._serialized_end=2033
+  _globals['_CHECKRESPONSE']._serialized_start=2036
+  _globals['_CHECKRESPONSE']._serialized_end=2343
 # @@protoc_insertion_point(module_scope)

@@ -80,12 +80,10 @@ class Address(_message.Message):
     def __init__(self, socket_address: _Optional[_Union[SocketAddress, _Mapping]] = ...) -> None: ...
 
 class SocketAddress(_message.Message):
-    __slots__ = ("address", "port_value")
+    __slots__ = ("address",)
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    PORT_VALUE_FIELD_NUMBER: _ClassVar[int]
     address: str
-    port_value: int
-    def __init__(self, address: _Optional[str] = ..., port_value: _Optional[int] = ...) -> None: ...
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
 
 class Metadata(_message.Message):
     __slots__ = ("filter_metadata",)

@@ -12,7 +12,7 @@ from cors_authz.edge.audit.options import WriterOptions
 from cors_authz.edge.metrics.options import MetricsOptions
 from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.transport.interface import Tls
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 MAX_STREAMS: Final = 4096
 """Each holds a thread."""

@@ -17,6 +17,7 @@ from cors_authz.edge.ending import ended_by_signal, wait_for
 from cors_authz.edge.generations import Generations
 from cors_authz.edge.metrics.process import process_samples
 from cors_authz.edge.metrics.sample import Source
+from cors_authz.edge.transport.interface import tls_words
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def listen(options: AccessLogOptions) -> None:
         ended = ended_by_signal()
         address = listener.listen()
         running.callback(listener.drain)
-        _log.info("access logs are compared on %s", address)
+        _log.info("access logs are compared on %s (%s)", address, tls_words(options.tls))
         wait_for(ended)
         _log.info("draining: what Envoys send within %s s is still compared", options.grace_seconds)
 

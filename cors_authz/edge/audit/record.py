@@ -244,7 +244,8 @@ def _announced(decision: Decision, facts: Facts) -> _Key:
     if version is None or facts.group is None or facts.route is None:
         return ()
     is_early = version.deprecated is not None and decision.now < version.deprecated
-    return facts.group.index, facts.version, facts.route.version_in_path is not None, is_early
+    is_late = version.sunset is not None and decision.now >= version.sunset
+    return facts.group.index, facts.version, facts.route.version_in_path is not None, is_early, is_late
 
 
 def _of_end(decision: Decision, masked: tuple[str, ...], share: float) -> dict[str, object]:

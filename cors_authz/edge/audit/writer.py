@@ -60,11 +60,6 @@ class AuditWriter:
         self.append = self._append_to_all if several else self._lanes[0].append
         self._monotonic = clocks.monotonic
 
-    @property
-    def lost(self) -> int:
-        """How many lines some target did not get."""
-        return sum(sum(lane.lost.values()) for lane in self._lanes)
-
     def start(self) -> None:
         """Begin to write."""
         for lane in self._lanes:

@@ -20,8 +20,9 @@ from threading import Lock, Thread
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from cors_authz.edge.clock import monotonic_seconds
-from cors_authz.edge.metrics.options import SETTING, split_address
+from cors_authz.edge.metrics.options import SETTING, read_address
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.envoy.address import Address
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class HttpServer(ThreadingTCPServer):
     def address(self) -> str:
         """Where it listens, with the port that the system chose."""
         host, port, *_ = cast("tuple[str, int]", self.server_address)
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return str(Address(host, port))
 
     def start(self) -> None:
         """Begin to answer; once only."""
@@ -165,7 +166,7 @@ class HttpServer(ThreadingTCPServer):
 
 
 def _found(address: str) -> tuple[int, Any]:
-    host, port = split_address(address)
+    host, port, _ = read_address(address)
     try:
         family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:

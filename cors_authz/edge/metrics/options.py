@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from cors_authz.edge.settings_error import SettingsError
+from cors_authz.envoy.address import LAST_PORT, Address
+from cors_authz.policy.finding import shown
 
 SETTING: Final = "metrics-listen"
-
-_LAST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +28,36 @@ class MetricsOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before anything is started."""
-        port = split_address(self.listen)[1]
-        last = port + self.workers - 1
-        if port and last > _LAST_PORT:
-            raise SettingsError(
-                f"{SETTING}: {self.workers} workers need the ports {port} to {last}, and the highest is {_LAST_PORT};"
-                " choose a lower port"
-            )
+        refuse_ports(SETTING, read_address(self.listen).port, self.workers)
 
     def address(self, worker: int) -> str:
         """Give the address of a worker, which are numbered from 0 on."""
-        host, _, port = self.listen.rpartition(":")
-        return f"{host}:{int(port) and int(port) + worker}"
+        return str(read_address(self.listen).of_worker(worker))
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Split `host:port`, with an IPv6 address in brackets.
+def read_address(text: str) -> Address:
+    """Read `host:port`, with an IPv6 address in brackets.
 
     Raises: SettingsError for anything else.
     """
-    host, colon, port = address.rpartition(":")
-    is_port = port.isascii() and port.isdecimal() and int(port) <= _LAST_PORT
-    if not colon or not host or not is_port or (":" in host) != (host[0] + host[-1] == "[]"):
-        raise SettingsError(f"{SETTING}: `{address}` is no address; write host:port, such as 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
+    try:
+        address = Address.parse(text)
+    except ValueError:
+        address = None
+    # What reads metrics asks by HTTP, which knows no Unix sockets.
+    if address is None or address.path:
+        raise SettingsError(f"{SETTING}: `{shown(text)}` is no address; write host:port, such as 127.0.0.1:8080")
+    return address
+
+
+def refuse_ports(setting: str, port: int, workers: int) -> None:
+    """Refuse a port from which on there are too few for all workers; with port 0 the system chooses them.
+
+    Raises: SettingsError.
+    """
+    last = port + workers - 1
+    if port and last > LAST_PORT:
+        raise SettingsError(
+            f"{setting}: {workers} workers need the ports {port} to {last}, and the highest is {LAST_PORT}; "
+            "choose a lower port"
+        )

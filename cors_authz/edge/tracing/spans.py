@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cors_authz.edge.client_text import carried
 from cors_authz.edge.observation import Observation, Parent, SpanIds
+from cors_authz.fetch.fields import STANDARD_METHODS
 from cors_authz.pdp.decision import Decision, Outcome
 from cors_authz.pdp.facts import Facts
 from cors_authz.pdp.verdicts import Judgements, judge_checks, judge_guards
@@ -70,7 +71,6 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
 
 _NANOSECONDS: Final = 1_000_000_000
 _OTHER: Final = "_OTHER"
-_METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 _OUTCOMES: Final = {outcome: outcome.value for outcome in Outcome}
 _ERROR: Final = Outcome.ERROR
 
@@ -126,7 +126,7 @@ def attributes_of(decision: Decision, decision_id: str) -> Attributes:
 
 def _of_facts(facts: Facts) -> Iterator[tuple[str, str]]:
     request, group, rule, route, standing = facts.request, facts.group, facts.rule, facts.route, facts.standing
-    yield HTTP_METHOD, request.method if request.method in _METHODS else _OTHER
+    yield HTTP_METHOD, request.method if request.method in STANDARD_METHODS else _OTHER
     yield REVISION, facts.policy.revision
     if group is not None:
         yield RESOURCE_GROUP, group.name

@@ -7,8 +7,8 @@ import socket
 from typing import Final
 
 from cors_authz.edge.transport.interface import TransportError
+from cors_authz.envoy.address import Address
 
-_UNIX: Final = "unix:"
 _PROBE_SECONDS: Final = 1.0
 
 
@@ -19,28 +19,35 @@ def claim(address: str) -> None:
     path from a live server without a word; a socket file that a killed process left behind is free to take.
     Raises: TransportError.
     """
-    if address.startswith(_UNIX):
-        _claim_socket(address)
+    place = _read(address)
+    if place.path:
+        _claim_socket(place)
     else:
-        _claim_port(address)
+        _claim_port(place)
 
 
-def _claim_socket(address: str) -> None:
+def _read(address: str) -> Address:
+    try:
+        return Address.parse(address)
+    except ValueError as error:
+        raise TransportError(f"cannot listen: {error}") from error
+
+
+def _claim_socket(address: Address) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:
-            probe.connect(address.removeprefix(_UNIX))
+            probe.connect(address.path)
         except (FileNotFoundError, ConnectionRefusedError):
             return
         except OSError as error:
-            raise in_use(address) from error
-    raise in_use(address)
+            raise in_use(str(address)) from error
+    raise in_use(str(address))
 
 
-def _claim_port(address: str) -> None:
-    host, _, port = address.rpartition(":")
+def _claim_port(address: Address) -> None:
     try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         # gRPC reads more than we do, and says what it cannot.
         return
@@ -53,15 +60,16 @@ def _claim_port(address: str) -> None:
             except OSError as error:
                 # Of several addresses one is enough, as on a machine without IPv6.
                 if error.errno == errno.EADDRINUSE:
-                    raise in_use(address) from error
+                    raise in_use(str(address)) from error
 
 
 def in_use(address: str) -> TransportError:
     """Say that an address is not to be had."""
-    other = "in a folder that is not there" if address.startswith(_UNIX) else "not an address of this machine"
+    other = "in a folder that is not there" if _read(address).path else "not an address of this machine"
     return TransportError(f"cannot listen on `{address}`: taken, {other}, or not allowed")
 
 
 def bound(address: str, port: int) -> str:
     """Give the address that was bound, with the port that the system chose."""
-    return address if address.startswith(_UNIX) else f"{address.rpartition(':')[0]}:{port}"
+    place = _read(address)
+    return address if place.path else str(place._replace(port=port))

@@ -46,6 +46,13 @@ class Tls:
     client_ca: Path | None = None
 
 
+def tls_words(tls: Tls | None) -> str:
+    """Say for the log whether TLS is served, and whether callers must show a certificate."""
+    if tls is None:
+        return "TLS off"
+    return f"TLS on, callers need {'a' if tls.client_ca else 'no'} certificate"
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much a client can take.

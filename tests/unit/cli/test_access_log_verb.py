@@ -112,6 +112,17 @@ def test_what_cannot_be_is_a_usage_error(sentence: str) -> None:
     assert why in result.stderr
 
 
+@pytest.mark.parametrize("name", ["TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "ACCESS_LOG_LINES_KEY"])
+def test_an_empty_variable_does_not_turn_protection_off(name: str, started: list[AccessLogOptions]) -> None:
+    result = run("access-log", **{f"CORS_AUTHZ_{name}": ""})
+    assert (result.exit_code, started) == (2, [])
+    assert f"CORS_AUTHZ_{name} is set and empty" in result.stderr
+
+
+def test_the_help_names_every_target_of_lines() -> None:
+    assert "--lines PATH|-|otlp|off" in run("access-log", "--help").stdout
+
+
 FAULTS: dict[str, tuple[Callable[[], Exception], int]] = {
     "an address that is taken": (lambda: TransportError("taken"), 1),
     "a policy that cannot be compiled": (lambda: GenerationError("no memory"), 1),

@@ -95,7 +95,7 @@ def test_what_is_not_whole_is_told_by_line_and_exit_code(trail: Trail) -> None:
     lines = trail.file.read_bytes().splitlines(keepends=True)
     trail.file.write_bytes(b"".join([*lines[:2], *lines[3:5], lines[5].replace(b"4", b"5", 1)]) + b'{"kind":"dec')
     result = audit("verify", "--public-key", trail.public, trail.file)
-    assert result.exit_code == 7
+    assert result.exit_code == 6
     assert result.output.splitlines() == [
         f"{trail.file}:3: removed: line 3 of its writer is missing before this one",
         f"{trail.file}:5: changed: this line is not what was written after {trail.file}:4, or that was changed",
@@ -157,14 +157,14 @@ def test_a_beginning_that_is_elsewhere_is_told(trail: Trail) -> None:
     assert result.exit_code == 0
     assert "note: writer w begins at its line 4: what came before is not in these files\n" in result.output
     assert f"{trail.file}:1: note: nothing proves this line: what came before is not in these files\n" in result.output
-    assert audit("verify", "--public-key", trail.public, trail.file).exit_code == 7
+    assert audit("verify", "--public-key", trail.public, trail.file).exit_code == 6
 
 
 def test_a_wrong_key_makes_it_not_whole(trail: Trail, tmp_path: Path) -> None:
     other = tmp_path / "other.pub"
     other.write_bytes(public_pem(Ed25519PrivateKey.from_private_bytes(b"o" * 32)))
     result = audit("verify", "--public-key", other, trail.file)
-    assert result.exit_code == 7
+    assert result.exit_code == 6
     assert f"{trail.file}:1: forged: this head is signed with key {KEY_ID}, which was not given\n" in result.output
 
 
@@ -172,7 +172,7 @@ def test_breaches_beyond_the_first_thousand_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"garbage\n" * 1234)
     result = audit("verify", file)
-    assert (result.exit_code, "and 234 more\n" in result.output) == (7, True)
+    assert (result.exit_code, "and 234 more\n" in result.output) == (6, True)
 
 
 def test_a_line_of_many_megabytes_is_one_line(trail: Trail) -> None:
@@ -191,13 +191,20 @@ def test_an_empty_file_proves_nothing(trail: Trail) -> None:
     assert (result.exit_code, result.output.splitlines()[0]) == (0, note)
     assert "\nwhole: 0 records of 0 writers in 1 file" in result.output
     result = audit("verify", "--public-key", trail.public, empty)
-    assert result.exit_code == 7
+    assert result.exit_code == 6
     assert result.output.splitlines() == [
         f"{empty}:1: removed: no line of a writer is in these files, so nothing is proven",
         note,
         f"NOT whole: 0 records of 0 writers in 1 file, 0 heads (0 {SIGNED})",
     ]
     assert audit("verify", "--public-key", trail.public, empty, trail.file).exit_code == 0
+
+
+def test_a_file_of_any_name_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "\x1b\udcff.jsonl"
+    file.touch()
+    first = audit("verify", file).stdout.splitlines()[0]
+    assert first == f"{tmp_path}/\\x1b\\udcff.jsonl: note: no line of a writer is in this file, so it proves nothing"
 
 
 def test_a_file_that_is_not_there_and_no_file_are_usage_errors(tmp_path: Path) -> None:
@@ -478,4 +485,4 @@ def test_one_id_is_asked_for(trail: Trail) -> None:
 
 def test_help_says_what_the_exit_codes_are() -> None:
     os.environ.pop("COLUMNS", None)
-    assert "Exit codes: 0 whole, 2 usage, 7 not whole." in audit("verify", "--help").output
+    assert "Exit codes: 0 whole, 2 usage, 6 not whole." in audit("verify", "--help").output

@@ -99,7 +99,7 @@ def test_the_sum_counts_in_the_right_number(policy: Path) -> None:
 def test_the_help_says_how_it_ends() -> None:
     said = " ".join(CliRunner().invoke(cli, ["--help"]).stdout.split())
     assert (
-        "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift or findings, 7 a broken audit trail." in said
+        "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 6 drift, findings, or a broken audit trail." in said
     )
     assert " check parse and lint a policy demo " in said
 
@@ -151,6 +151,18 @@ def test_github_names_the_file_from_where_the_command_ran_and_escapes(policy: Pa
 def test_github_keeps_a_text_of_several_lines_on_one(policy: Path) -> None:
     policy.write_text(GOOD.replace("https://shop.example", "https://a\\r\\n::error::b"))
     assert len(check(policy, "--format", "github").stdout.splitlines()) == 1
+
+
+def test_a_file_of_any_name_is_named_in_each_form(policy: Path) -> None:
+    folder = policy.parent / "odd"
+    folder.mkdir()
+    (folder / "\udcff.yaml").write_text(WARNED)
+    told = {form: check(folder, "--format", form).stdout for form in ("text", "json", "sarif", "github")}
+    (location,) = json.loads(told["sarif"])["runs"][0]["results"][0]["locations"]
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == f"{folder.as_posix()}/%FF.yaml"
+    assert json.loads(told["json"])[0]["file"] == "\udcff.yaml"
+    assert told["text"].startswith("\\udcff.yaml:11:")
+    assert told["github"].startswith(f"::warning file={folder.as_posix()}/\\udcff.yaml,line=11,")
 
 
 def test_sarif_is_whole(policy: Path) -> None:

@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 from cors_authz.cli import doctor_input
 from cors_authz.cli.main import cli
 from cors_authz.doctor.catalogue import FAIL_OPEN
-from cors_authz.envoy.bootstrap import Address, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import bootstrap
 from cors_authz.policy.finding import Severity
 from docs.generated import rules
 

@@ -607,6 +607,27 @@ def test_claims_on_standard_input_are_assumed(policy: Path) -> None:
     assert reason(policy, "--claims", 'main={"roles": []}', stdin=json.dumps(given)) == "role_missing"
 
 
+NOT_UTF8: Final = "\udcff"
+"""What Python makes of the byte 0xff on a command line."""
+
+WITH_TEXT: Final = {
+    **{flag: (ORDERS, flag, NOT_UTF8) for flag in ("-d", "--data-urlencode", "-F", "-A", "-e", "-b", "-X", "--source")},
+    "-u": (ORDERS, "-u", f"{NOT_UTF8}:a"),
+    "-H": (ORDERS, "-H", f"a: {NOT_UTF8}"),
+    "--claims": (ORDERS, "--claims", f'main={{"a":"{NOT_UTF8}"}}'),
+    "--environment": (ORDERS, "--environment", NOT_UTF8),
+    "[URL]": (f"{ORDERS}/{NOT_UTF8}",),
+}
+
+
+@pytest.mark.parametrize("words", WITH_TEXT.values(), ids=WITH_TEXT)
+def test_bytes_that_are_no_text_are_refused_wherever_they_stand(words: tuple[str, ...], policy: Path) -> None:
+    result = run(policy, *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "\\udcff" in result.stderr
+    assert " has bytes that are not UTF-8\n" in result.stderr
+
+
 def test_a_terminal_never_gets_control_characters(policy: Path, tmp_path: Path) -> None:
     request = tmp_path / "request"
     message = CheckRequest()
@@ -615,7 +636,7 @@ def test_a_terminal_never_gets_control_characters(policy: Path, tmp_path: Path) 
     message.attributes.request.http.path = "/\x1b[2J\u202e"
     request.write_bytes(message.SerializeToString())
     output = run(policy, "--check-request", str(request)).stdout
-    assert "path `/\\x1b[2J\\x202e` can be read in two ways" in output
+    assert "path `/\\x1b[2J\\u202e` can be read in two ways" in output
     assert all(letter.isprintable() for line in output.splitlines() for letter in line)
 
 

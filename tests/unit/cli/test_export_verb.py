@@ -12,7 +12,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from cors_authz.cli.main import cli
-from cors_authz.envoy.bootstrap import Address, Options, ServiceTls, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Options, ServiceTls, bootstrap
 from cors_authz.envoy.notes import NOTES, SHADOW_NOTES
 from cors_authz.envoy.parts import Part
 
@@ -229,7 +230,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a URL": (("--upstream", "http://up:80"), "`http://up:80` is not an address"),
     "a host with a path": (("--upstream", "up/a:80"), "`up/a:80` names no host"),
     "a host with a blank": (("--upstream", "u p:80"), "`u p:80` names no host"),
-    "a host with a line break": (("--upstream", "up\n:80"), "names no host"),
+    "a host with a line break": (("--upstream", "up\n:80"), "`up\\n:80` is not an address"),
     "a host with a letter that only looks like one of ASCII": (("--upstream", "\u212a:80"), "names no host"),
     "a socket that nobody can write down": (("--authz", "unix:/run/\udcff"), "has characters that no path should have"),
     "a label that no resolver takes": (("--upstream", f"a.{'b' * 64}.c:80"), "at most 63 between dots"),
@@ -252,6 +253,30 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "one socket to listen at and for the admin interface": (
         (*WHOLE, "--listen", "unix:/run/a.sock", "--admin", "unix:///run/a.sock"),
         "--listen `unix:/run/a.sock` and --admin `unix:/run/a.sock` are one; choose two",
+    ),
+    "a service where Envoy listens": (
+        (*WHOLE, "--listen", "127.0.0.1:9191"),
+        "--authz `127.0.0.1:9191` leads to --listen `127.0.0.1:9191` of Envoy itself; choose another",
+    ),
+    "a service among the addresses where Envoy listens": (
+        (*WHOLE, "--listen", "0.0.0.0:9191"),
+        "--authz `127.0.0.1:9191` leads to --listen `0.0.0.0:9191` of Envoy itself",
+    ),
+    "one of two services where Envoy listens": (
+        (*WHOLE, "--listen", "[::1]:7", "--authz", "127.0.0.1:7", "--authz", "[::1]:7"),
+        "--authz `[::1]:7` leads to --listen `[::1]:7` of Envoy itself",
+    ),
+    "a service at the admin interface": (
+        (*WHOLE, "--authz", "0.0.0.0:9901"),
+        "--authz `0.0.0.0:9901` leads to --admin `127.0.0.1:9901` of Envoy itself",
+    ),
+    "an upstream where Envoy listens": (
+        ("--upstream", "10.0.0.7:80", "--listen", "10.0.0.7:80"),
+        "--upstream `10.0.0.7:80` leads to --listen `10.0.0.7:80` of Envoy itself",
+    ),
+    "an access log at the socket where Envoy listens": (
+        (*WHOLE, "--listen", "unix:/run/a.sock", "--access-log", "unix:///run/a.sock"),
+        "--access-log `unix:/run/a.sock` leads to --listen `unix:/run/a.sock` of Envoy itself",
     ),
     "an empty label": (("--upstream", "a..b:80"), "`a..b:80` names no host"),
     "a name that no resolver takes": (("--upstream", "a" * 254 + ":80"), "names no host"),
@@ -345,6 +370,23 @@ def test_what_envoy_can_have_both_is_taken(sentence: str) -> None:
     listen, admin = APART[sentence]
 
     assert run(*WHOLE, "--listen", listen, "--admin", admin).exit_code == 0
+
+
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "another port": ("0.0.0.0:9191", "127.0.0.1:9192"),
+    "another machine at the same port": ("0.0.0.0:9191", "10.0.0.7:9191"),
+    "another address of loopback": ("127.0.0.2:9191", "127.0.0.1:9191"),
+    "an IPv4 address beside an IPv6 socket": ("[::]:9191", "127.0.0.1:9191"),
+    "a name": ("127.0.0.1:9191", "authz:9191"),
+    "a Unix socket": ("127.0.0.1:9191", "unix:/run/authz.sock"),
+}
+
+
+@pytest.mark.parametrize("sentence", ELSEWHERE)
+def test_a_service_elsewhere_is_taken(sentence: str) -> None:
+    listen, authz = ELSEWHERE[sentence]
+
+    assert run(*WHOLE, "--listen", listen, "--authz", authz).exit_code == 0
 
 
 def test_the_longest_label_is_a_name() -> None:

@@ -298,6 +298,13 @@ def test_what_is_shown_to_the_service_is_not_taken_from_what_it_shows(option: cl
     assert (option.envvar, option.show_envvar) == (variable, True)
 
 
+@pytest.mark.parametrize("name", ["TLS_CA", "TLS_NAME", "TLS_CERT", "TLS_KEY"])
+def test_an_empty_variable_does_not_turn_tls_off(name: str, running: Running) -> None:
+    variable, option = f"CORS_AUTHZ_HEALTH_{name}", name.lower().replace("_", "-")
+    said = f"Error: {option}: {variable} is set and empty; write a value, or unset it"
+    assert asked("--address", running.address, **{variable: ""}) == Ended(2, said)
+
+
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from cors_authz.cli import serve as module
 from cors_authz.cli.main import cli
+from cors_authz.cli.protection import Protection
 from cors_authz.cli.serve import serve
 from cors_authz.edge.audit.options import AuditOptions, WhenFull, WriterOptions
 from cors_authz.edge.generation import GenerationError
@@ -166,7 +167,16 @@ class Refused(NamedTuple):
 
 REFUSED = {
     "no policy": Refused((), "--policy"),
-    "an address without a port": Refused(("--policy", "p", "--listen", "9191"), "listen: `9191` is no address"),
+    "an address without a port": Refused(("--policy", "p", "--listen", "9191"), "listen: `9191` is not an address"),
+    "an address that gRPC itself would refuse": Refused(
+        ("--policy", "p", "--listen", "::1:9191"), "listen: `::1:9191` is not an address; write HOST:PORT"
+    ),
+    "a port longer than Python converts": Refused(
+        ("--policy", "p", "--listen", f"127.0.0.1:{'9' * 5000}"), "is not an address; write HOST:PORT"
+    ),
+    "a metrics port longer than Python converts": Refused(
+        ("--policy", "p", "--metrics-listen", f"127.0.0.1:{'9' * 5000}"), "is no address; write host:port"
+    ),
     "a relative socket": Refused(("--policy", "p", "--listen", "unix:a"), "listen: `unix:a` has no absolute path"),
     "time that runs back": Refused(("--policy", "p", "--drain-seconds", "-1"), "--drain-seconds"),
     "grace without end": Refused(("--policy", "p", "--grace-seconds", "inf"), "--grace-seconds"),
@@ -230,6 +240,29 @@ def test_a_setting_that_cannot_be_is_named(case: Refused, started: list[Settings
 def test_a_bad_variable_is_named(started: list[Settings]) -> None:
     result = run("--policy", "p", CORS_AUTHZ_MAX_CONCURRENT="many")
     assert (result.exit_code, "CORS_AUTHZ_MAX_CONCURRENT" in result.stderr, started) == (2, True, [])
+
+
+PROTECTING = ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "AUDIT", "AUDIT_REQUIRED", "AUDIT_WHEN_FULL", "AUDIT_KEY")
+"""Empty, each would take away what it is set for."""
+
+
+@pytest.mark.parametrize("name", PROTECTING)
+def test_an_empty_variable_does_not_turn_protection_off(name: str, started: list[Settings]) -> None:
+    variable, setting = f"CORS_AUTHZ_{name}", name.lower().replace("_", "-")
+    result = run("--policy", "p", **{variable: ""})
+    assert (result.exit_code, started) == (2, [])
+    assert result.stderr.endswith(f"Error: {setting}: {variable} is set and empty; write a value, or unset it\n")
+
+
+def test_an_option_counts_before_an_empty_variable(started: list[Settings]) -> None:
+    assert run("--policy", "p", "--audit", "off", CORS_AUTHZ_AUDIT="").exit_code == 0
+    assert [settings.audit for settings in started] == [None]
+
+
+def test_an_empty_variable_of_anything_else_leaves_its_default(started: list[Settings]) -> None:
+    variables = {str(option.envvar): "" for option in OPTIONS if not isinstance(option, Protection)}
+    assert run("--policy", "p", **variables).exit_code == 0
+    assert started == [Settings(policy=Path("p"), environment="prod", listen="127.0.0.1:9191")]
 
 
 @pytest.mark.parametrize("error", [GenerationError, TransportError, WorkersError])

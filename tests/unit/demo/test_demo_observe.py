@@ -25,7 +25,7 @@ from cors_authz.demo.board import MAX_DECISIONS, MAX_SPANS, MAX_TRACES, Board, D
 from cors_authz.demo.live import Feed, draw, ended_line, picture, tell
 from cors_authz.demo.receiver import MAX_ITEMS, MAX_TEXT, ReceivedEvent, ReceivedRecord, ReceivedSpan, Receiver, Sink
 from cors_authz.demo.screen import Screen, Tone
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 
 ANY_PORT: Final = Address("127.0.0.1", 0)
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -128,9 +128,9 @@ def test_the_latest_are_as_many_as_one_asks_for_the_newest_first() -> None:
 
 def test_what_a_client_sent_does_not_speak_to_the_terminal() -> None:
     hostile = DECIDED._replace(origin="\x1b[2J", host="\r\n")
-    assert hostile.line().text.startswith("✗ PUT ??/v2/** from ?[2J")
+    assert hostile.line().text.startswith("✗ PUT \\r\\n/v2/** from \\x1b[2J")
     (twig,) = _tree([_span()._replace(name="\x1b]0;x\x07")])
-    assert twig == "       8 µs  envoy: ?]0;x?"
+    assert twig == "       8 µs  envoy: \\x1b]0;x\\x07"
 
 
 def _tree(spans: list[ReceivedSpan]) -> list[str]:
@@ -516,6 +516,20 @@ def test_an_address_that_somebody_has_is_said_so(receiver: Receiver, capfd: pyte
         1,
         f"{receiver.address} cannot be had; choose another address, or end what listens there\n",
     )
+
+
+IDLE: Final = {
+    "an address beside the demo": (("--demo", "--listen", "127.0.0.1:0"), "--listen: with --demo nothing else is"),
+    "a port of no demo": (("--port", "10000"), "--port: there is no --demo; leave it out"),
+    "Prometheus of no demo": (("--prometheus-port", "9090"), "--prometheus-port: there is no --demo; leave it out"),
+}
+
+
+@pytest.mark.parametrize("sentence", IDLE)
+def test_an_option_that_would_do_nothing_is_refused(sentence: str) -> None:
+    arguments, why = IDLE[sentence]
+    run = CliRunner().invoke(observe, arguments)
+    assert (run.exit_code, why in run.output) == (2, True), run.output
 
 
 def test_an_address_that_is_none_is_a_usage_error() -> None:

@@ -78,7 +78,7 @@ def message(count: int = 1, *, identified: bool = True) -> bytes:
     """Serialize a message of so many entries."""
     tree: dict[str, Any] = {"http_logs": {"log_entry": [{"request": {"path": "/a"}}] * count}}
     if identified:
-        tree["identifier"] = {"log_name": "authz"}
+        tree["identifier"] = {}
     return ParseDict(tree, StreamAccessLogsMessage()).SerializeToString()
 
 
@@ -314,7 +314,7 @@ BEGUN = ParseDict(
 ).SerializeToString()
 TCP = ParseDict({"tcp_logs": {"log_entry": [{}, {}]}}, StreamAccessLogsMessage()).SerializeToString()
 MANY_TCP = ParseDict(
-    {"identifier": {"log_name": "authz"}, "tcp_logs": {"log_entry": [{}] * 10_001}}, StreamAccessLogsMessage()
+    {"identifier": {}, "tcp_logs": {"log_entry": [{}] * 10_001}}, StreamAccessLogsMessage()
 ).SerializeToString()
 SENT = {
     "an identifier first, and entries ever after": Sent((message(2), message(3, identified=False)), None, {}),

@@ -330,8 +330,12 @@ def test_stopping_does_not_wait_for_a_fetch_that_hangs() -> None:
     assert time.monotonic() - started < 2
 
 
-def test_a_source_that_never_started_can_be_stopped() -> None:
-    Issuer().source.stop()
+def test_a_source_that_never_started_can_be_stopped_and_then_asks_nobody() -> None:
+    issuer = Issuer()
+    issuer.source.stop()
+    issuer.source.start()
+    issuer.source.stop()
+    assert (issuer.source.current(), issuer.asked) == (None, 0)
 
 
 def provider(name: str, **sources: str) -> Provider:

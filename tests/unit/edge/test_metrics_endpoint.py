@@ -140,8 +140,13 @@ def test_an_endpoint_that_nobody_asked_for_a_while_answers_on(endpoint: MetricsE
     assert get(endpoint.address).status == 200
 
 
-def test_what_never_answered_can_be_stopped() -> None:
-    MetricsEndpoint(ANY_PORT, []).stop()
+def test_what_never_answered_can_be_stopped_and_leaves_its_port() -> None:
+    first = MetricsEndpoint(ANY_PORT, [])
+    first.stop()
+    second = MetricsEndpoint(first.address, [])
+    second.start()
+    assert get(first.address).status == 200
+    second.stop()
 
 
 NO_ADDRESSES = {
@@ -151,6 +156,7 @@ NO_ADDRESSES = {
     "a port that is too high": "127.0.0.1:65536",
     "a port of other digits": "127.0.0.1:\u0668",
     "IPv6 without brackets": "::1:8080",
+    "a Unix socket": "unix:/run/metrics.sock",
     "nothing": "",
 }
 

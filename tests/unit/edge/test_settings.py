@@ -37,18 +37,19 @@ NO_ADDRESS = {
     "a port beyond the highest": "127.0.0.1:65536",
     "a negative port": "127.0.0.1:-1",
     "digits that are not ASCII": "127.0.0.1:\u0669\u0661",
+    "IPv6 without brackets": "::1:9191",
     "nothing": "",
 }
 
 
 @pytest.mark.parametrize("listen", NO_ADDRESS.values(), ids=NO_ADDRESS)
 def test_what_is_no_address_is_refused(listen: str) -> None:
-    assert refusal(listen) == f"listen: `{listen}` is no address; write host:port or unix:/path"
+    assert refusal(listen) == f"listen: `{listen}` is not an address; write HOST:PORT, [IPv6]:PORT or unix:PATH"
 
 
-@pytest.mark.parametrize("listen", ["unix:", "unix:run/cors-authz.sock"])
-def test_a_socket_needs_an_absolute_path(listen: str) -> None:
-    assert refusal(listen) == f"listen: `{listen}` has no absolute path; write unix:/run/cors-authz.sock"
+def test_a_socket_needs_an_absolute_path() -> None:
+    assert refusal("unix:") == "listen: `unix:` names no Unix socket; write unix:PATH"
+    assert refusal("unix:a.sock") == "listen: `unix:a.sock` has no absolute path; write unix:/run/cors-authz.sock"
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -0.1])

@@ -38,7 +38,7 @@ from cors_authz.edge.telemetry.otlp import (
     span_exporter,
 )
 from cors_authz.edge.telemetry.variables import KNOWN, unknown
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 from tests.serving import until
 
 ENDPOINT: Final = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}

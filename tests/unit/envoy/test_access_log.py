@@ -32,7 +32,7 @@ def logged(*entries: object, identified: bool = False) -> bytes:
     """Serialize a message of these HTTP entries."""
     tree: dict[str, object] = {"http_logs": {"log_entry": list(entries)}}
     if identified:
-        tree["identifier"] = {"log_name": "authz"}
+        tree["identifier"] = {}
     return ParseDict(tree, StreamAccessLogsMessage()).SerializeToString()
 
 
@@ -41,7 +41,7 @@ WHOLE = {
         "start_time": "2026-11-21T19:39:44.250Z",
         "duration": "1.002345678s",
         "response_flags": {"upstream_connection_failure": True, "upstream_retry_limit_exceeded": True},
-        "upstream_remote_address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}},
+        "upstream_remote_address": {"socket_address": {"address": "10.0.0.1"}},
         "metadata": {
             "filter_metadata": {
                 "envoy.filters.http.ext_authz": {

@@ -46,9 +46,7 @@ def test_a_whole_request() -> None:
         path="/a?b=c",
         headers={"origin": "https://web.example", ":path": "/a?b=c", "x-a": "1,2"},
     )
-    source = Peer(
-        address=Address(socket_address=SocketAddress(address="10.0.0.1", port_value=1)), principal="spiffe://mesh/a"
-    )
+    source = Peer(address=Address(socket_address=SocketAddress(address="10.0.0.1")), principal="spiffe://mesh/a")
     context = metadata(text="a", number=1, flag=True, nothing=None, items=["a", 2, ["b"]], within={"b": {"c": "d"}})
     read = decode(message(http, source=source, metadata_context=context, route_metadata_context=metadata(tenant="t")))
     assert read is not None

@@ -259,6 +259,20 @@ def test_shadow_touches_nothing(name: str) -> None:
     assert answer_on(response) == Answer()
 
 
+PRETENDING = {
+    "a read": ask("GET https://quiet.example/", origin=WEB),
+    "a refusal": ask("POST https://quiet.example/", origin=EVIL),
+    "a preflight": preflight("PUT https://quiet.example/", WEB),
+}
+
+
+@pytest.mark.parametrize("request_", PRETENDING.values(), ids=PRETENDING)
+def test_shadow_takes_off_what_pretends_to_be_ours(request_: Request) -> None:
+    names = ("x-cors-authz-roles", "x_cors_authz_tenant")
+    response = wire(POLICY, decided(POLICY, request_._replace(spoofed=names)))
+    assert (response.status.code, answer_on(response)) == (0, Answer(removed=names))
+
+
 def test_headers_are_told_what_becomes_of_those_that_are_there() -> None:
     """Vary is merged, the id replaces, what an upstream grants by itself is blanked only where it is."""
     added = wire(POLICY, DECISIONS["its own page"]).ok_response.response_headers_to_add
