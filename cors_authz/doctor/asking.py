@@ -12,12 +12,11 @@ from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, inner, maps, number, seconds, texts
 from cors_authz.doctor.spelling import Routing, object_to
-from cors_authz.envoy.bootstrap import ROUTE_NAMESPACE
+from cors_authz.envoy.bootstrap import JWT_AUTHN_FILTER, ROUTE_NAMESPACE
 
 PER_TRY: Final = "x-envoy-upstream-rq-per-try-timeout-ms"
 
 _REQUEST_ID: Final = "x-request-id"
-_JWT: Final = "envoy.filters.http.jwt_authn"
 _REFUSALS: Final = frozenset({"", "0", "403", "Forbidden", "200", "OK"})
 
 
@@ -69,23 +68,39 @@ def lists(patterns: object, name: str) -> Answer:
 
 
 def _sometimes(asked: Asked) -> Iterator[Finding]:
-    config = asked.config
-    enabled = inner(config, "filter_enabled", "default_value")
-    whole = runtime.whole(enabled)
-    if "filter_enabled" in config and number(enabled.get("numerator"), 0) < whole:
-        yield asked.found(
-            catalogue.SOMETIMES, f"`filter_enabled` takes {enabled.get('numerator', 0)} of {whole}", "filter_enabled"
-        )
     yield from _switched(asked)
-    metadata = inner(config, "filter_enabled_metadata")
-    if metadata and (objection := _object_to_gate(asked, metadata)):
-        rule, said = objection
-        yield asked.found(rule, f"`filter_enabled_metadata`: {said}", "filter_enabled_metadata")
-    if config.get("shadow_mode") is True:
-        yield asked.found(catalogue.SOMETIMES, "`shadow_mode: true`", "shadow_mode")
+    if not _denies_unasked(asked):
+        yield from _gated(asked)
+    if asked.config.get("shadow_mode") is True:
+        yield asked.found(catalogue.NOT_ASKED, "`shadow_mode: true` forwards what is refused", "shadow_mode")
     if asked.check.conditional:
         said = "a matcher stands around the filter"
         yield asked.found(*object_to(gate.of_matcher(asked.check.matcher), _routing(asked), said))
+
+
+def _gated(asked: Asked) -> Iterator[Finding]:
+    """Judge what the filter leaves out by itself."""
+    enabled = inner(asked.config, "filter_enabled", "default_value")
+    share, whole = number(enabled.get("numerator"), 0), runtime.whole(enabled)
+    if "filter_enabled" in asked.config and share < whole and not any(_settings(asked, "filter_enabled")):
+        rule = catalogue.SOMETIMES if share > 0 else catalogue.NOT_ASKED
+        yield asked.found(rule, f"`filter_enabled` takes {share:g} of {whole}", "filter_enabled")
+    metadata = inner(asked.config, "filter_enabled_metadata")
+    if metadata and (objection := _object_to_gate(asked, metadata)):
+        rule, said = objection
+        yield asked.found(rule, f"`filter_enabled_metadata`: {said}", "filter_enabled_metadata")
+
+
+def _denies_unasked(asked: Asked) -> bool:
+    """Tell whether Envoy refuses what `filter_enabled` and its metadata leave out, whatever the runtime is set to."""
+    default = inner(asked.config, "deny_at_disable").get("default_value")
+    return default in (True, {"value": True}) and all(value is True for _, value in _settings(asked, "deny_at_disable"))
+
+
+def _settings(asked: Asked, field: str) -> Iterator[tuple[str, object]]:
+    """Give what the layers of the runtime set the key of a field to; they count instead of its default."""
+    key = str(inner(asked.config, field).get("runtime_key") or "")
+    return runtime.settings(asked.setup.runtime, key) if key else iter(())
 
 
 def _switched(asked: Asked) -> Iterator[Finding]:
@@ -96,8 +111,8 @@ def _switched(asked: Asked) -> Iterator[Finding]:
             continue
         said = f"`runtime_key: {key}` of `{field}`"
         yield asked.found(catalogue.RUNTIME_KEY, said, field)
-        for layer, value in runtime.settings(asked.setup.runtime, key):
-            if field == "filter_enabled" and not runtime.is_whole(value):
+        for layer, value in _settings(asked, field):
+            if field == "filter_enabled" and not runtime.is_whole(value) and not _denies_unasked(asked):
                 yield asked.found(catalogue.SWITCHED_OFF, f"{said}: layer `{layer}` sets it to {value}", field)
 
 
@@ -164,9 +179,11 @@ def _body(asked: Asked) -> Iterator[Finding]:
 
 def _surroundings(asked: Asked) -> Iterator[Finding]:
     reads, config = asked.reads, asked.config
-    if reads.jwt_payload and _JWT not in texts(config.get("metadata_context_namespaces")):
+    if reads.jwt_payload and JWT_AUTHN_FILTER not in texts(config.get("metadata_context_namespaces")):
         yield asked.found(
-            catalogue.JWT_NAMESPACE, f"`metadata_context_namespaces` lacks `{_JWT}`", "metadata_context_namespaces"
+            catalogue.JWT_NAMESPACE,
+            f"`metadata_context_namespaces` lacks `{JWT_AUTHN_FILTER}`",
+            "metadata_context_namespaces",
         )
     if reads.route_metadata and ROUTE_NAMESPACE not in texts(config.get("route_metadata_context_namespaces")):
         yield asked.found(

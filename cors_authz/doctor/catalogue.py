@@ -8,25 +8,29 @@ from __future__ import annotations
 from typing import Final
 
 from cors_authz.doctor.finding import Rule
-from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
+from cors_authz.doctor.lines import CHECK, CLUSTER, DECISION, FILTER, HOST, MANAGER, lines, written
 from cors_authz.policy.finding import Severity
 
 _ERROR: Final = Severity.ERROR
 _WARNING: Final = Severity.WARNING
 _INFO: Final = Severity.INFO
 
+_SERVICE_LINES: Final = lines(CHECK, "grpc_service")
+_METADATA_LINES: Final = lines(CHECK["grpc_service"], "initial_metadata")
+_RETRY_LINES: Final = lines(CLUSTER, "typed_extension_protocol_options")
+_BREAKER_LINES: Final = lines(CLUSTER, "circuit_breakers")
+_PANIC_LINES: Final = lines(CLUSTER, "common_lb_config")
+_STRIP_LINES: Final = lines(HOST, "response_headers_to_remove")
+
 # --- Whether the service is asked -------------------------------------------------------------------------------------
 
 NOT_ASKED: Final = Rule(
     "DR001",
     _ERROR,
-    "requests are forwarded and nobody is asked",
-    "Without an ext_authz filter, Envoy forwards whatever comes.",
-    """\
-http_filters:
-- name: envoy.filters.http.ext_authz
-- name: envoy.filters.http.router
-""",
+    "requests are forwarded and nobody is asked, or heard",
+    "Without an ext_authz filter, or with one that never asks, Envoy forwards whatever comes; in shadow mode it asks,"
+    " and forwards what was refused, preflights to the upstream, too.",
+    "# in front of all others\n" + written({"http_filters": [FILTER]}),
 )
 DISABLED: Final = Rule(
     "DR002",
@@ -53,8 +57,7 @@ SOMETIMES: Final = Rule(
     "DR004",
     _WARNING,
     "the check is made for some requests only",
-    "What the condition does not take is forwarded without a check, counted as `disabled`; in shadow mode nothing is"
-    " refused and preflights go to the upstream.",
+    "What the condition does not take is forwarded without a check, counted as `disabled`.",
     """\
 name: envoy.filters.http.ext_authz  # without filter_enabled, filter_enabled_metadata, shadow_mode or a matcher
 """,
@@ -65,10 +68,7 @@ UPGRADE: Final = Rule(
     "an upgrade has filters of its own, without the check",
     "A WebSocket takes the filters of its `upgrade_configs` entry instead of `http_filters`. Browsers send no preflight"
     " for it and read no CORS header, so the check is all that keeps foreign pages out.",
-    """\
-upgrade_configs:
-- {upgrade_type: websocket}
-""",
+    lines(MANAGER, "upgrade_configs"),
 )
 OWN_ANSWER: Final = Rule(
     "DR006",
@@ -85,9 +85,7 @@ HTTP_SERVICE: Final = Rule(
     _ERROR,
     "the check goes by HTTP",
     "The service speaks gRPC alone: a check by `http_service` fails, and each request with it.",
-    """\
-grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
-""",
+    f"# instead of http_service\n{_SERVICE_LINES}",
 )
 UNRESOLVED: Final = Rule(
     "DR008",
@@ -122,9 +120,7 @@ FAIL_OPEN: Final = Rule(
     _ERROR,
     "an outage lets everything pass",
     "On any gRPC error or timeout Envoy forwards the request unchecked, preflights to the upstream, too.",
-    """\
-failure_mode_allow: false
-""",
+    lines(CHECK, "failure_mode_allow"),
 )
 STATUS_ON_ERROR: Final = Rule(
     "DR011",
@@ -132,9 +128,7 @@ STATUS_ON_ERROR: Final = Rule(
     "an outage looks like a refusal",
     "Envoy answers 403 with an empty body and no CORS headers, and browsers call that a CORS error. 503 is what clients"
     " and alerts take for an outage.",
-    """\
-status_on_error: {code: 503}
-""",
+    lines(CHECK, "status_on_error"),
 )
 UNVALIDATED: Final = Rule(
     "DR012",
@@ -142,9 +136,7 @@ UNVALIDATED: Final = Rule(
     "answers of the service are taken unchecked",
     "A line break in a value that the service sends becomes a header of its own. The service writes none; this is the"
     " second lock.",
-    """\
-validate_mutations: true
-""",
+    lines(CHECK, "validate_mutations"),
 )
 
 SWITCHED_OFF: Final = Rule(
@@ -165,6 +157,29 @@ RUNTIME_KEY: Final = Rule(
     " are forwarded without a check, and no configuration shows it.",
     """\
 name: envoy.filters.http.ext_authz  # without a runtime_key in filter_enabled and deny_at_disable
+""",
+)
+
+CHOSEN_LATER: Final = Rule(
+    "DR015",
+    _WARNING,
+    "routes are chosen later and were not judged",
+    "Virtual hosts that are sent on demand (VHDS), and routes that only a matcher knows, may have the check off; no"
+    " configuration shows it.",
+    """\
+virtual_hosts:  # all of them, without vhds and matcher
+- {name: NAME, domains: [HOST], routes: [{match: {prefix: /}, route: {cluster: CLUSTER}}]}
+""",
+)
+PASSED_ON: Final = Rule(
+    "DR016",
+    _WARNING,
+    "a listener passes TCP on and reads no HTTP",
+    "Where clients speak HTTP to it, in plain text or in TLS that ends further on, their requests are forwarded and"
+    " nobody is asked.",
+    """\
+filters:  # in place of envoy.filters.network.tcp_proxy
+- name: envoy.filters.network.http_connection_manager  # with envoy.filters.http.ext_authz
 """,
 )
 
@@ -209,18 +224,14 @@ JWT_NAMESPACE: Final = Rule(
     "the payload of the token does not reach the service",
     "The policy reads what jwt_authn verified (`envoyMetadata`); without the namespace Envoy sends nothing of it, and"
     " each guard refuses.",
-    """\
-metadata_context_namespaces: [envoy.filters.http.jwt_authn]
-""",
+    lines(CHECK, "metadata_context_namespaces"),
 )
 ROUTE_NAMESPACE: Final = Rule(
     "DR023",
     _ERROR,
     "the tenant of the route does not reach the service",
     "The policy reads `routeMetadata`; without the namespace Envoy sends nothing of it, and no request has a tenant.",
-    """\
-route_metadata_context_namespaces: [cors_authz]
-""",
+    lines(CHECK, "route_metadata_context_namespaces"),
 )
 NO_CLIENT_CERTIFICATE: Final = Rule(
     "DR024",
@@ -238,9 +249,7 @@ GOOGLE_GRPC: Final = Rule(
     _WARNING,
     "the check goes by google_grpc",
     "Health checks, retries, outlier detection and circuit breakers belong to clusters, and this client uses none.",
-    """\
-grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
-""",
+    _SERVICE_LINES,
 )
 
 # --- How long, and how often ------------------------------------------------------------------------------------------
@@ -250,9 +259,7 @@ NO_TIMEOUT: Final = Rule(
     _WARNING,
     "no timeout is set, so a check has 200 ms",
     "Unset means 200 ms (204 measured): too little for two tries of 100 ms.",
-    """\
-grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
-""",
+    _SERVICE_LINES,
 )
 ENDLESS: Final = Rule(
     "DR031",
@@ -260,18 +267,14 @@ ENDLESS: Final = Rule(
     "a check may take without end",
     "A service that hangs holds each request until the client goes. `0s` means endless since Envoy 1.38; Istio's"
     " default is 600 s.",
-    """\
-grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}
-""",
+    _SERVICE_LINES,
 )
 SHORT_TIMEOUT: Final = Rule(
     "DR032",
     _WARNING,
     "the timeout does not hold its tries",
     "The timeout is the whole budget, retries included: tries that do not fit are never made.",
-    """\
-grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 0.5s}  # at least the tries times the per-try timeout
-""",
+    f"# `timeout` is at least the tries times the per-try timeout\n{_SERVICE_LINES}",
 )
 NO_PER_TRY: Final = Rule(
     "DR033",
@@ -279,10 +282,7 @@ NO_PER_TRY: Final = Rule(
     "a try has no timeout of its own",
     "An instance that hangs fails each request that it got: 28 of 561, with this header 0. `per_try_timeout` in a retry"
     " policy had no effect.",
-    """\
-initial_metadata:
-- {key: x-envoy-upstream-rq-per-try-timeout-ms, value: "100"}
-""",
+    _METADATA_LINES,
 )
 NO_REQUEST_ID: Final = Rule(
     "DR034",
@@ -290,37 +290,15 @@ NO_REQUEST_ID: Final = Rule(
     "a repeated check cannot be told from another one",
     "Envoy does not send x-request-id with the check by itself, so a retry counts twice in limits and in the audit"
     " trail.",
-    """\
-initial_metadata:
-- {key: x-request-id, value: "%REQUEST_HEADER(X-REQUEST-ID)%"}
-""",
+    _METADATA_LINES,
 )
 IGNORED_RETRY: Final = Rule(
     "DR035",
     _WARNING,
     "a retry policy stands where ext_authz ignores it",
     "Envoy accepts `retry_policy` in `grpc_service` and never retries a check by it (`upstream_rq_retry` stayed 0).",
-    """\
-typed_extension_protocol_options:
-  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-    retry_policy: {retry_on: "connect-failure,refused-stream,reset,unavailable,cancelled,resource-exhausted"}
-""",
+    f"# of the cluster, instead of that of the filter\n{_RETRY_LINES}",
 )
-_RETRY_LINES: Final = """\
-typed_extension_protocol_options:
-  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-    explicit_http_config: {http2_protocol_options: {}}
-    retry_policy:
-      retry_on: connect-failure,refused-stream,reset,reset-before-request,unavailable,cancelled,resource-exhausted
-      num_retries: 3
-      retry_back_off: {base_interval: 0.01s, max_interval: 0.05s}
-      retry_host_predicate:
-      - name: envoy.retry_host_predicates.previous_hosts
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
-      host_selection_retry_max_attempts: 5
-"""
 NO_RETRY: Final = Rule(
     "DR036",
     _WARNING,
@@ -352,22 +330,14 @@ NO_CLUSTER: Final = Rule(
     _ERROR,
     "the service's cluster is not there",
     "Envoy asks a cluster that it does not know: each check fails, and each request with it.",
-    """\
-clusters:
-- {name: authz}
-""",
+    written({"clusters": [CLUSTER]}),
 )
 NO_HTTP2: Final = Rule(
     "DR041",
     _ERROR,
     "Envoy speaks HTTP/1.1 to the service",
     "gRPC needs HTTP/2; without it each check fails, and each request with it.",
-    """\
-typed_extension_protocol_options:
-  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-    explicit_http_config: {http2_protocol_options: {}}
-""",
+    _RETRY_LINES,
 )
 NO_HEALTH_CHECK: Final = Rule(
     "DR042",
@@ -375,39 +345,15 @@ NO_HEALTH_CHECK: Final = Rule(
     "instances are not health-checked",
     "An instance that ends says NOT_SERVING first; without a health check Envoy asks it until it refuses. With gRPC"
     " health checks each 0.5 s a drained restart failed 0 of 561, without 45.",
-    """\
-health_checks:
-- timeout: 0.3s
-  interval: 0.5s
-  unhealthy_interval: 0.5s
-  no_traffic_interval: 0.5s
-  unhealthy_threshold: 1
-  healthy_threshold: 1
-  grpc_health_check: {}
-""",
+    lines(CLUSTER, "health_checks"),
 )
 NO_OUTLIER: Final = Rule(
     "DR043",
     _WARNING,
     "instances that fail are asked on",
     "An instance that hangs or fails stays in the set; outlier detection takes it out after a few failures.",
-    """\
-outlier_detection:
-  consecutive_gateway_failure: 3
-  enforcing_consecutive_gateway_failure: 100
-  consecutive_5xx: 3
-  split_external_local_origin_errors: true
-  consecutive_local_origin_failure: 5
-  interval: 1s
-  base_ejection_time: 3s
-  max_ejection_percent: 50
-""",
+    lines(CLUSTER, "outlier_detection"),
 )
-_BREAKER_LINES: Final = """\
-circuit_breakers:
-  thresholds:
-  - {max_retries: 1000, max_requests: 10000, max_pending_requests: 10000}
-"""
 FEW_RETRIES: Final = Rule(
     "DR044",
     _WARNING,
@@ -430,23 +376,14 @@ ONE_ADDRESS: Final = Rule(
     "Envoy opens one connection per thread and address, and can neither check, skip nor retry an instance that it does"
     " not see: one that hung behind a virtual address failed 30 of 561, even with retries. In Kubernetes use a headless"
     " service.",
-    """\
-type: STRICT_DNS
-load_assignment:
-  cluster_name: authz
-  endpoints:
-  - lb_endpoints:
-    - endpoint: {address: {socket_address: {address: cors-authz-headless.cors-authz.svc, port_value: 9191}}}
-""",
+    lines(CLUSTER, "type", "dns_lookup_family", "load_assignment"),
 )
 PANIC: Final = Rule(
     "DR047",
     _INFO,
     "with half of the instances down, those that are down are asked, too",
     "Below 50 % healthy instances Envoy spreads checks over all of them, health checks or not.",
-    """\
-common_lb_config: {healthy_panic_threshold: {value: 1}}
-""",
+    _PANIC_LINES,
 )
 
 NO_PANIC: Final = Rule(
@@ -455,9 +392,7 @@ NO_PANIC: Final = Rule(
     "where no instance is healthy, none is asked",
     "At a threshold of 0, as Istio has it, a health check that comes late refuses each request, and so do instances"
     " that drain while they are the only ones left: 17 to 36 of 97. At 1, those are asked when there is no other.",
-    """\
-common_lb_config: {healthy_panic_threshold: {value: 1}}
-""",
+    _PANIC_LINES,
 )
 
 # --- The order of filters ---------------------------------------------------------------------------------------------
@@ -501,9 +436,10 @@ http_filters:  # without envoy.filters.http.cors
 MAY_ANSWER: Final = Rule(
     "DR053",
     _WARNING,
-    "a filter in front of the check may answer by itself",
-    "Its 429, 4xx or 5xx carries no CORS headers, and preflights meet it, too. Behind ext_authz the same answer can be"
-    " read by the page.",
+    "a filter in front of the check may answer by itself, or change what is asked",
+    "Its 429, 4xx or 5xx carries no CORS headers, and preflights meet it, too; behind ext_authz the same answer can be"
+    " read by the page. A filter that Envoy does not ship, or one that runs a program, may also answer with content, or"
+    " change the headers that decide.",
     _ORDER_LINES,
 )
 HEADER_MUTATION: Final = Rule(
@@ -512,10 +448,7 @@ HEADER_MUTATION: Final = Rule(
     "a header_mutation filter takes the service's own headers off",
     "Behind ext_authz it strips refusals and preflights, in front of it everything. `response_headers_to_remove` of the"
     " virtual host takes the upstream's headers alone.",
-    """\
-response_headers_to_remove:
-"""
-    + "".join(f"- {name}\n" for name in CORS_RESPONSE_HEADERS),
+    _STRIP_LINES,
 )
 ROUTE_CACHE: Final = Rule(
     "DR055",
@@ -556,6 +489,19 @@ http_filters:
 """,
 )
 
+SERVES_FIRST: Final = Rule(
+    "DR058",
+    _ERROR,
+    "files are served before anyone is asked",
+    "A file_server in front of ext_authz hands out its files without a check: to any origin, caller and tenant.",
+    """\
+http_filters:
+- name: envoy.filters.http.ext_authz
+- name: envoy.filters.http.file_server
+- name: envoy.filters.http.router
+""",
+)
+
 # --- The connection manager -------------------------------------------------------------------------------------------
 
 NORMALIZE: Final = Rule(
@@ -563,18 +509,14 @@ NORMALIZE: Final = Rule(
     _WARNING,
     "paths are not normalised",
     "The service sees `/a/../b` as it came and refuses it: paths that Envoy could have cleaned are 400.",
-    """\
-normalize_path: true
-""",
+    lines(MANAGER, "normalize_path"),
 )
 MERGE_SLASHES: Final = Rule(
     "DR061",
     _WARNING,
     "slashes are not merged",
     "The service sees `/a//b` as it came and refuses it: paths that Envoy could have cleaned are 400.",
-    """\
-merge_slashes: true
-""",
+    lines(MANAGER, "merge_slashes"),
 )
 UNESCAPE: Final = Rule(
     "DR062",
@@ -583,27 +525,21 @@ UNESCAPE: Final = Rule(
     "`%2F` becomes a separator before the service sees it: groups that take opaque slashes (`encodedSlashes: opaque`)"
     " are decided on another path than the client wrote; a redirect to that path fails preflights. The service refuses"
     " encoded slashes elsewhere, with a reason.",
-    """\
-path_with_escaped_slashes_action: KEEP_UNCHANGED
-""",
+    lines(MANAGER, "path_with_escaped_slashes_action"),
 )
 ESCAPED_UNSET: Final = Rule(
     "DR063",
     _INFO,
     "what becomes of encoded slashes is not said",
     "Unset follows a runtime key of Envoy, which anyone who reaches its admin interface may change.",
-    """\
-path_with_escaped_slashes_action: KEEP_UNCHANGED
-""",
+    lines(MANAGER, "path_with_escaped_slashes_action"),
 )
 UNDERSCORES: Final = Rule(
     "DR064",
     _WARNING,
     "headers with underscores reach the upstream",
     "Upstreams behind CGI or WSGI read `x_http_method_override` as `x-http-method-override`; the service does not.",
-    """\
-common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}
-""",
+    lines(MANAGER, "common_http_protocol_options"),
 )
 REMOTE_ADDRESS: Final = Rule(
     "DR065",
@@ -611,9 +547,7 @@ REMOTE_ADDRESS: Final = Rule(
     "clients may name their own address and request id",
     "Without `use_remote_address` Envoy takes `x-forwarded-for` and `x-request-id` from whoever connects; checks are"
     " told apart by the id. Right for an Envoy behind another one that sets them.",
-    """\
-use_remote_address: true
-""",
+    lines(MANAGER, "use_remote_address"),
 )
 REQUEST_ID: Final = Rule(
     "DR066",
@@ -638,6 +572,17 @@ xff_num_trusted_hops: 0
 """,
 )
 
+REFUSED_AS_OK: Final = Rule(
+    "DR068",
+    _ERROR,
+    "refusals are turned into success",
+    "What the service refuses is an answer of Envoy's own: a mapper gives it the status of a success, so that pages and"
+    " clients take it for done, and a browser takes a refused preflight for granted where its headers allow.",
+    """\
+local_reply_config: {mappers: []}  # without a status_code of 2xx for what ext_authz answers (flag UAEX)
+""",
+)
+
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
 NO_DECISION_LOGGED: Final = Rule(
@@ -646,19 +591,14 @@ NO_DECISION_LOGGED: Final = Rule(
     "the access log does not say what was decided",
     "Flags (`UAEX`), details and counters are the same for an answered preflight and for a refusal; the metadata of the"
     " decision tells them apart.",
-    """\
-log_format:
-  json_format: {decision: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%"}
-""",
+    written({"log_format": {"json_format": {"decision": DECISION}}}),
 )
 CHARGED: Final = Rule(
     "DR071",
     _INFO,
     "the service's answers count as the upstream's",
     "Preflights and refusals are charged to the upstream's `upstream_rq_2xx` and `4xx`, although it never saw them.",
-    """\
-charge_cluster_response_stats: false
-""",
+    lines(CHECK, "charge_cluster_response_stats"),
 )
 
 # --- The routes -------------------------------------------------------------------------------------------------------
@@ -669,17 +609,15 @@ NO_STRIP: Final = Rule(
     "the upstream's own CORS headers pass",
     "The service can blank such a header, not remove it, and on routes without the check an upstream's"
     " `Access-Control-Allow-Origin: *` reaches the page as it is.",
-    """\
-response_headers_to_remove:
-"""
-    + "".join(f"- {name}\n" for name in CORS_RESPONSE_HEADERS),
+    _STRIP_LINES,
 )
 STATIC_GRANT: Final = Rule(
     "DR081",
     _ERROR,
-    "a route grants by itself",
-    "`response_headers_to_add` puts a CORS header on answers whatever the service decided, a second one where it"
-    " decided too (browsers refuse both).",
+    "Envoy grants by itself",
+    "A CORS header that a route, a header_mutation or local_reply_config sets is on answers whatever the service"
+    " decided, a second time where it decided too (browsers refuse both). The last two put it on refusals and refused"
+    " preflights as well.",
     """\
 response_headers_to_add: []  # without access-control-*
 """,

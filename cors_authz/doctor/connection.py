@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from cors_authz.doctor import catalogue
+from cors_authz.doctor import answers, catalogue
 from cors_authz.doctor.finding import Finding, Rule
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.setup import Manager, Setup, inner, maps, number
@@ -22,7 +22,12 @@ _Said: TypeAlias = tuple[Rule, str, str]
 
 def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
     """Say what is wrong with a connection manager that asks the service."""
-    for rule, detail, field in (*_paths(manager), *_clients(manager), *_logs(manager)):
+    for rule, detail, field in (
+        *_paths(manager),
+        *_clients(manager),
+        *_logs(manager),
+        *_local_replies(manager),
+    ):
         yield Finding(rule, setup.at(manager, line=line_of(manager.config, field)), detail)
 
 
@@ -61,6 +66,10 @@ def _clients(manager: Manager) -> Iterator[_Said]:
         yield catalogue.REQUEST_ID, "`generate_request_id: false`", "generate_request_id"
     if config.get("preserve_external_request_id") is True:
         yield catalogue.REQUEST_ID, "`preserve_external_request_id: true`", "preserve_external_request_id"
+
+
+def _local_replies(manager: Manager) -> Iterator[_Said]:
+    yield from ((rule, detail, answers.LOCAL_REPLIES) for rule, detail in answers.of_local_replies(manager.config))
 
 
 def _logs(manager: Manager) -> Iterator[_Said]:

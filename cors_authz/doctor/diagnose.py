@@ -9,7 +9,8 @@ from cors_authz.doctor import asking, catalogue, connection, istio, order, route
 from cors_authz.doctor.asking import Asked
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.reads import Reads
-from cors_authz.doctor.setup import Manager, Setup
+from cors_authz.doctor.remedies import ASK_AGAIN
+from cors_authz.doctor.setup import Manager, Passed, Setup
 from cors_authz.policy.finding import Severity, shown
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -25,8 +26,13 @@ def diagnose(setup: Setup, reads: Reads | None = None) -> tuple[Finding, ...]:
     Returns: the findings, errors first, then as the configuration has them; what is said twice is said once.
     """
     return in_order(
-        replace(each, plane=setup.plane, listeners=setup.listeners) for each in _all(setup, reads or Reads())
+        replace(each, plane=setup.plane, listeners=setup.listeners, instead=_instead(each, setup))
+        for each in _all(setup, reads or Reads())
     )
+
+
+def _instead(finding: Finding, setup: Setup) -> str:
+    return ASK_AGAIN if setup.is_running and finding.rule is catalogue.UNRESOLVED else ""
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -62,6 +68,14 @@ def _of_source(setup: Setup) -> Iterator[Finding]:
     for stray in setup.strays:
         said = f"`{stray.field}: {shown(stray.value)}`"
         yield Finding(catalogue.NO_BOOLEAN, Where(setup.source, stray.line, stray.field), said)
+    yield from (_passed(setup, each) for each in scope.passed(setup))
     if setup.awaits_listeners:
         where = Where(setup.source, 0, "dynamic_resources")
         yield Finding(catalogue.UNRESOLVED, where, "listeners are sent by a control plane (LDS)")
+
+
+def _passed(setup: Setup, each: Passed) -> Finding:
+    chain = f" > filter chain {each.chain}" if each.chain else ""
+    where = Where(setup.source, each.line, f"listener {each.listener}{chain}")
+    clusters = ", ".join(f"`{name}`" for name in each.clusters)
+    return Finding(catalogue.PASSED_ON, where, f"`tcp_proxy` leads to {clusters}")

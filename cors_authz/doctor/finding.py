@@ -41,7 +41,8 @@ class Where(NamedTuple):
 class Finding:
     """A rule that is broken somewhere; `detail` names the value that breaks it, `plane` who writes that.
 
-    `listeners` are those of the Gateway that it is about, where they are known.
+    `listeners` are those of the Gateway that it is about, where they are known; `instead` has the lines to have instead
+    where this place needs others than the rule has.
     """
 
     rule: Rule
@@ -49,3 +50,4 @@ class Finding:
     detail: str
     plane: Plane = Plane.FILE
     listeners: tuple[GatewayListener, ...] = ()
+    instead: str = ""

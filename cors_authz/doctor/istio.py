@@ -94,9 +94,8 @@ def _writers(manager: Manager, check: HttpFilter) -> list[HttpFilter]:
 
 def _is_changed_by_routes(manager: Manager, writers: list[HttpFilter]) -> bool:
     """Tell whether a route has anything to say of the filters of a gate; Istio's have not."""
-    hosts = [host for table in manager.tables for host in maps(table.get("virtual_hosts"))]
-    levels = [*manager.tables, *hosts, *(route for host in hosts for route in maps(host.get("routes")))]
-    return any(each.name in inner(level, "typed_per_filter_config") for level in levels for each in writers)
+    names = {each.name for each in writers}
+    return any(names & inner(level, "typed_per_filter_config").keys() for level in manager.levels)
 
 
 def _rbac(manager: Manager) -> list[HttpFilter]:

@@ -10,7 +10,7 @@ from cors_authz.doctor.condition import fits
 from cors_authz.doctor.finding import Finding
 from cors_authz.doctor.lined import line_of
 from cors_authz.doctor.reads import Reads
-from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, inner, maps, type_of
+from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, configs_of, inner, maps, type_of
 
 _EARLY: Final = "early_header_mutation_extensions"
 _BETTER_GONE: Final = frozenset(
@@ -60,17 +60,9 @@ def _early(manager: Manager) -> Iterator[Message]:
 
 def _of_filter(each: HttpFilter, manager: Manager) -> Iterator[Message]:
     if each.kind == "header_mutation":
-        for config in (each.config, *_of_routes(each, manager)):
+        for config in configs_of(each, manager):
             yield from maps(inner(config, "mutations").get("request_mutations"))
     if each.kind == "header_to_metadata":
         for rule in maps(each.config.get("request_rules")):
             if rule.get("remove") in (True, "true"):
                 yield {"remove": rule.get("header", "cookie")}
-
-
-def _of_routes(each: HttpFilter, manager: Manager) -> Iterator[Message]:
-    for table in manager.tables:
-        hosts = maps(table.get("virtual_hosts"))
-        routes = [route for host in hosts for route in maps(host.get("routes"))]
-        for level in (table, *hosts, *routes):
-            yield type_of(inner(level, "typed_per_filter_config").get(each.name))[1]

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
-from cors_authz.doctor import catalogue, mutation
+from cors_authz.doctor import answers, catalogue, mutation
 from cors_authz.doctor.finding import Finding, Rule
 from cors_authz.doctor.reads import Reads
-from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, inner, maps
-from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
+from cors_authz.doctor.setup import HttpFilter, Manager, Message, Setup, configs_of, filter_of, inner, maps
 
-_REFUSING: Final = frozenset({"oauth2", "basic_auth", "api_key_auth", "csrf"})
-_ANSWERING: Final = frozenset(
+_RULES: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("oauth2", "basic_auth", "api_key_auth", "csrf"), catalogue.REFUSES_FIRST),
+    **dict.fromkeys(("cache", "cache_v2"), catalogue.CACHE),
+    "file_server": catalogue.SERVES_FIRST,
+}
+"""What filters in front of the check do, by their kinds; of those that stand in neither list, nobody knows."""
+
+_HARMLESS: Final = frozenset(
     {
-        *("lua", "wasm", "ext_proc", "golang", "dynamic_modules", "fault", "buffer", "admission_control"),
-        *("ratelimit", "local_ratelimit", "rate_limit_quota", "adaptive_concurrency"),
+        # What they write is read by other filters and by logs, or is a header of their own.
+        *("header_to_metadata", "json_to_metadata", "thrift_to_metadata", "sse_to_metadata", "set_metadata"),
+        *("set_filter_state", "ip_tagging", "geoip", "grpc_stats", "tap"),
+        # They choose connections, or hold a request back until its route or its turn has come.
+        *("alternate_protocols_cache", "original_src", "stateful_session", "on_demand", "bandwidth_limit"),
+        # Answers alone; a content type of gRPC-Web needs a preflight, and so does that of gRPC.
+        *("compressor", "grpc_web"),
+        # Probes get a status and no content; what is mutated is told by each header.
+        *("health_check", "header_mutation"),
     }
 )
+"""Kinds that neither answer requests nor change what policies read of them, by the documents of Envoy 1.40."""
+
+_OF_ISTIO: Final = frozenset(
+    {
+        *("io.istio.http.peer_metadata.Config", "stats.PluginConfig"),
+        "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+    }
+)
+"""Those of Istio's own filters that are as harmless."""
+
+_CHAIN: Final = "filter_chain"
 _CORS: Final = "envoy.extensions.filters.http.cors.v3.CorsPolicy"
 _MISSING: Final = frozenset({"allow_missing_or_failed", "allow_missing"})
 
@@ -27,7 +50,7 @@ def findings(setup: Setup, manager: Manager, reads: Reads) -> Iterator[Finding]:
     at = _first_check(manager)
     if at is None:
         return
-    before, after = manager.filters[:at], manager.filters[at + 1 :]
+    before, after = list(_acting(manager, manager.filters[:at])), list(_acting(manager, manager.filters[at + 1 :]))
     yield from mutation.findings(setup, manager, before, reads)
     for each in before:
         for rule, detail in _in_front(each, manager):
@@ -36,13 +59,35 @@ def findings(setup: Setup, manager: Manager, reads: Reads) -> Iterator[Finding]:
         for rule, detail in _behind(each):
             yield _found(setup, manager, each, rule, detail)
     for each in (*before, *after):
-        if _takes_grants(each):
-            yield _found(setup, manager, each, catalogue.HEADER_MUTATION, "it removes `access-control-*`")
+        for rule, detail in answers.of_filter(each, manager):
+            yield _found(setup, manager, each, rule, detail)
 
 
 def _first_check(manager: Manager) -> int | None:
     checks = manager.checks
     return next((at for at, each in enumerate(manager.filters) if each in checks), None)
+
+
+def _acting(manager: Manager, filters: Iterable[HttpFilter]) -> Iterator[HttpFilter]:
+    """Give filters but those that are off and that no route enables, and the filters of a filter_chain in its place."""
+    off = {each.name for each in filters if each.disabled} if manager.tables else set()
+    if off:
+        off.difference_update(*(inner(level, "typed_per_filter_config") for level in manager.levels))
+    for each in filters:
+        if each.disabled and each.name in off:
+            continue
+        if each.kind == _CHAIN:
+            inside = (one for config in configs_of(each, manager) for one in _chained(config))
+            yield from _acting(manager, [filter_of(one, one.get("typed_config")) for one in inside])
+        else:
+            yield each
+
+
+def _chained(config: Message) -> list[Message]:
+    """Give the filters of all chains in a message of filter_chain, by whatever name: releases differ in it."""
+    chains = [inner(each) for each in config.values()]
+    named = [inner(each) for chain in chains for each in chain.values()]
+    return [one for chain in (*chains, *named) for one in maps(chain.get("filters"))]
 
 
 def _found(setup: Setup, manager: Manager, each: HttpFilter, rule: Rule, detail: str) -> Finding:
@@ -52,16 +97,15 @@ def _found(setup: Setup, manager: Manager, each: HttpFilter, rule: Rule, detail:
 def _in_front(each: HttpFilter, manager: Manager) -> Iterator[tuple[Rule, str]]:
     if each.kind == "jwt_authn":
         yield from _jwt(each.config)
-    elif each.kind in _REFUSING:
-        yield catalogue.REFUSES_FIRST, f"`{each.kind}` stands in front of ext_authz"
-    elif each.kind == "rbac" and ("rules" in each.config or "matcher" in each.config):
-        yield catalogue.REFUSES_FIRST, "`rbac` with rules that it enforces stands in front of ext_authz"
-    elif each.kind == "cors" and _has_cors_policy(manager):
-        yield catalogue.NATIVE_CORS, "`cors` stands in front of ext_authz, and routes have a CorsPolicy"
-    elif each.kind == "cache":
-        yield catalogue.CACHE, "`cache` stands in front of ext_authz"
-    elif each.kind in _ANSWERING:
-        yield catalogue.MAY_ANSWER, f"`{each.kind}` stands in front of ext_authz"
+    elif each.kind == "rbac":
+        if "rules" in each.config or "matcher" in each.config:
+            yield catalogue.REFUSES_FIRST, "`rbac` with rules that it enforces stands in front of ext_authz"
+    elif each.kind == "cors":
+        if _has_cors_policy(manager):
+            yield catalogue.NATIVE_CORS, "`cors` stands in front of ext_authz, and routes have a CorsPolicy"
+    elif each.kind not in _HARMLESS and each.type not in _OF_ISTIO:
+        said = f"`{each.kind or each.name}` stands in front of ext_authz"
+        yield _RULES.get(each.kind, catalogue.MAY_ANSWER), said
 
 
 def _jwt(config: Message) -> Iterator[tuple[Rule, str]]:
@@ -94,15 +138,16 @@ def _lets_pass(requirement: Message, words: frozenset[str] | set[str]) -> bool:
 
 
 def _has_cors_policy(manager: Manager) -> bool:
-    return any(_mentions_cors(table) for table in manager.tables)
+    return any(_mentions_cors(level) for level in manager.levels)
 
 
-def _mentions_cors(table: Message) -> bool:
-    hosts = maps(table.get("virtual_hosts"))
-    routes = [route for host in hosts for route in maps(host.get("routes"))]
-    configs = [each for level in (table, *hosts, *routes) for each in inner(level, "typed_per_filter_config").values()]
-    old = any("cors" in host for host in hosts) or any("cors" in inner(route, "route") for route in routes)
-    return old or any(str(inner(each).get("@type", "")).endswith(_CORS) for each in configs)
+def _mentions_cors(level: Message) -> bool:
+    configs = inner(level, "typed_per_filter_config").values()
+    return (
+        "cors" in level
+        or "cors" in inner(level, "route")
+        or any(str(inner(each).get("@type", "")).endswith(_CORS) for each in configs)
+    )
 
 
 def _behind(each: HttpFilter) -> Iterator[tuple[Rule, str]]:
@@ -111,22 +156,3 @@ def _behind(each: HttpFilter) -> Iterator[tuple[Rule, str]]:
         yield catalogue.ROUTE_CACHE, "a provider of `jwt_authn` has `clear_route_cache: true`"
     if each.kind == "ext_proc" and each.config.get("route_cache_action") == "CLEAR":
         yield catalogue.ROUTE_CACHE, "`ext_proc` has `route_cache_action: CLEAR`"
-
-
-def _takes_grants(each: HttpFilter) -> bool:
-    return each.kind == "header_mutation" and any(True for _ in removed_by(each.config))
-
-
-def removed_by(config: Message) -> Iterator[str]:
-    """Give the CORS headers that a header_mutation takes off answers."""
-    for change in maps(inner(config, "mutations").get("response_mutations")):
-        prefix = inner(change, "remove_on_match", "key_matcher").get("prefix")
-        for name in CORS_RESPONSE_HEADERS:
-            if _is_removed(change, prefix, name):
-                yield name
-
-
-def _is_removed(mutation: Mapping[str, Any], prefix: object, name: str) -> bool:
-    if isinstance(prefix, str):
-        return name.startswith(prefix.lower())
-    return str(mutation.get("remove", "")).lower() == name

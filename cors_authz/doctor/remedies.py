@@ -49,15 +49,17 @@ identity:
 """
 
 
-def _provider(lines: str) -> str:
-    return f"""\
+_PROVIDER: Final = """\
 # meshConfig
 extensionProviders:
 - name: PROVIDER
-  envoyExtAuthzGrpc: {{service: cors-authz.cors-authz.svc.cluster.local, port: 9191, {lines}}}
+  envoyExtAuthzGrpc:
+    service: cors-authz.cors-authz.svc.cluster.local
+    port: 9191
+    timeout: 0.5s
+    failOpen: false
+    statusOnError: "503"
 """
-
-
 _NO_UNDERSCORES: Final = """\
 # EnvoyFilter
 configPatches:
@@ -80,17 +82,13 @@ _ISTIO: Final[Mapping[str, str]] = MappingProxyType(
         "DR004": _RULES_FOR_ALL,
         "DR009": _ANY_PORT,
         "DR110": _REFUSED_BY_ISTIOS,
-        "DR007": _provider("timeout: 0.5s"),
-        "DR010": _provider("failOpen: false"),
-        "DR011": _provider('statusOnError: "503"'),
+        **dict.fromkeys(("DR007", "DR010", "DR011", "DR031", "DR032"), _PROVIDER),
         "DR012": _ENVOY_FILTER,
-        "DR021": _provider("timeout: 0.5s") + "# without includeRequestBodyInCheck\n",
-        "DR031": _provider("timeout: 0.5s"),
-        "DR032": _provider("timeout: 0.5s"),
+        "DR021": f"{_PROVIDER}# without includeRequestBodyInCheck\n",
         **dict.fromkeys(("DR033", "DR034", "DR036", "DR037", "DR038", "DR042", "DR043"), _ENVOY_FILTER),
         **dict.fromkeys(("DR050", "DR051"), _NO_REQUEST_AUTHENTICATION),
         "DR048": "# DestinationRule\nspec: {trafficPolicy: {outlierDetection: {minHealthPercent: 1}}}\n",
-        "DR055": _provider("clearRouteCache: false"),
+        "DR055": f"{_PROVIDER}# without clearRouteCache\n",
         **dict.fromkeys(("DR060", "DR061", "DR062"), _MERGED_SLASHES),
         "DR064": _NO_UNDERSCORES,
         "DR067": "# meshConfig\ndefaultConfig: {gatewayTopology: {numTrustedProxies: 0}}\n",
@@ -131,7 +129,8 @@ def _client_traffic(lines: str) -> str:
 
 _ACTIVE: Final = "timeout: 300ms, interval: 500ms, unhealthyThreshold: 1, healthyThreshold: 1"
 _PASSIVE: Final = (
-    "consecutiveGatewayErrors: 3, consecutive5XxErrors: 3, interval: 1s, baseEjectionTime: 3s, maxEjectionPercent: 50"
+    "consecutiveGatewayErrors: 3, consecutive5XxErrors: 3, splitExternalLocalOriginErrors: true,"
+    " consecutiveLocalOriginFailures: 5, interval: 1s, baseEjectionTime: 3s, maxEjectionPercent: 50"
 )
 _PROXY_ORDER: Final = """\
 # EnvoyProxy
@@ -178,6 +177,11 @@ _ENVOY_GATEWAY: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+ASK_AGAIN: Final = """\
+# what is named here has not come: see what the control plane logs, and ask again once it has
+"""
+"""What to do where the dump of a running Envoy is what was asked already."""
+
 _OF_PLANE: Final[Mapping[Plane, Mapping[str, str]]] = MappingProxyType(
     {Plane.FILE: {}, Plane.ISTIO: _ISTIO, Plane.ENVOY_GATEWAY: _ENVOY_GATEWAY}
 )
@@ -188,7 +192,7 @@ def lines_of(finding: Finding) -> str:
 
     What is known of the Gateway is filled in, and what is a guess says so.
     """
-    lines = _OF_PLANE[finding.plane].get(finding.rule.code, finding.rule.fix)
+    lines = finding.instead or _OF_PLANE[finding.plane].get(finding.rule.code, finding.rule.fix)
     if not finding.listeners:
         return lines
     if lines == _PATCH:

@@ -6,17 +6,15 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from cors_authz.doctor import catalogue, gate, istio, scope
+from cors_authz.doctor.answers import granted, removed_by
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.lined import line_of
-from cors_authz.doctor.order import removed_by
-from cors_authz.doctor.setup import Manager, Message, Setup, inner, maps, texts, type_of
+from cors_authz.doctor.setup import FILTER_CONFIG, Manager, Message, Setup, inner, maps, routes_of, texts, type_of
 from cors_authz.doctor.spelling import Routing, object_to
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
 
-_FILTER_CONFIG: Final = "envoy.config.route.v3.FilterConfig"
 _OWN_MATCHER: Final = "envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute"
 _REMOVED: Final = "response_headers_to_remove"
-_PREFIX: Final = "access-control-"
 _SAFE: Final = {":method", "origin", "sec-fetch-site"}
 _OWN_SITE: Final = frozenset({"same-origin", "none", "same-origin|none", "none|same-origin"})
 
@@ -61,8 +59,7 @@ def findings(setup: Setup, manager: Manager) -> Iterator[Finding]:
     if not manager.checks:
         yield from _unasked(setup, manager, routes)
         return
-    if not manager.tables:
-        yield Finding(catalogue.UNRESOLVED, setup.at(manager), "the routes are sent by a control plane (RDS)")
+    yield from _elsewhere(setup, manager)
     yield from coverage(setup, manager)
     yield from _strips(manager, routes)
     yield from _grants(routes)
@@ -79,10 +76,25 @@ def coverage(setup: Setup, manager: Manager) -> Iterator[Finding]:
 def _routes(setup: Setup, manager: Manager) -> Iterator[_Route]:
     for table in manager.tables:
         for host in maps(table.get("virtual_hosts")):
-            for index, route in enumerate(maps(host.get("routes"))):
+            for index, route in enumerate(routes_of(host)):
                 parts = (f"virtual host {host.get('name', '')}", f"route {route.get('name') or _matched(route, index)}")
                 where = setup.at(manager, *parts, line=line_of(route))
                 yield _Route((table, host, route), where)
+
+
+def _elsewhere(setup: Setup, manager: Manager) -> Iterator[Finding]:
+    """Say which routes stand where they cannot be read."""
+    if not manager.tables or manager.awaited:
+        named = f"`{manager.awaited[0]}`" if manager.awaited else "the routes"
+        yield Finding(catalogue.UNRESOLVED, setup.at(manager), f"{named} are sent by a control plane (RDS)")
+    for table in manager.tables:
+        if "vhds" in table:
+            where = setup.at(manager, line=line_of(table, "vhds"))
+            yield Finding(catalogue.CHOSEN_LATER, where, "`vhds`: virtual hosts are sent when a request asks for them")
+        for host in maps(table.get("virtual_hosts")):
+            if "matcher" in host and not routes_of(host):
+                where = setup.at(manager, f"virtual host {host.get('name', '')}", line=line_of(host, "matcher"))
+                yield Finding(catalogue.CHOSEN_LATER, where, "`matcher` has no route that could be read")
 
 
 def _matched(route: Message, index: int) -> str:
@@ -132,7 +144,7 @@ def _matchers(manager: Manager, route: _Route, routing: Routing) -> Iterator[Fin
         if route.forwards and name == _OWN_MATCHER:
             said = f"a matcher stands around `{check.name}` here"
             rule, detail = object_to(gate.of_matcher(inner(config, "xds_matcher")), routing, said)
-            yield Finding(rule, route.where, detail)
+            yield Finding(catalogue.DISABLED if rule is catalogue.NOT_ASKED else rule, route.where, detail)
 
 
 def _unasked_check(manager: Manager, levels: tuple[Message, ...]) -> str:
@@ -160,7 +172,7 @@ def _is_off(entry: Message) -> bool:
     name, config = type_of(entry)
     if config.get("disabled") is True:
         return True
-    return name == _FILTER_CONFIG and type_of(config.get("config"))[1].get("disabled") is True
+    return name == FILTER_CONFIG and type_of(config.get("config"))[1].get("disabled") is True
 
 
 def _is_safe_skip(match: Message) -> bool:
@@ -188,13 +200,17 @@ def _strips(manager: Manager, routes: list[_Route]) -> Iterator[Finding]:
     behind = _stripped_upstream(manager)
     alike: dict[tuple[int, str], list[_Route]] = {}
     for route in routes:
-        removed = behind.union(name.lower() for each in route.levels for name in texts(each.get(_REMOVED)))
+        removed = behind.union(frozenset.intersection(*map(_removed, route.variants)))
         lacking = ", ".join(f"`{name}`" for name in CORS_RESPONSE_HEADERS if name not in removed)
         if route.forwards and lacking:
             alike.setdefault((id(route.host), lacking), []).append(route)
     for (_, lacking), found in alike.items():
         where = found[0].where if len(found) == 1 else found[0].where_of_host
         yield Finding(catalogue.NO_STRIP, where, f"`{_REMOVED}` lacks {lacking}")
+
+
+def _removed(levels: tuple[Message, ...]) -> frozenset[str]:
+    return frozenset(name.lower() for each in levels for name in texts(each.get(_REMOVED)))
 
 
 def _stripped_upstream(manager: Manager) -> frozenset[str]:
@@ -207,15 +223,8 @@ def _stripped_upstream(manager: Manager) -> frozenset[str]:
 def _grants(routes: list[_Route]) -> Iterator[Finding]:
     told: set[int] = set()
     for route in routes:
-        for level in route.levels:
-            for name in _granted(level):
+        for level in (level for levels in route.variants for level in levels):
+            for name in granted(maps(level.get("response_headers_to_add"))):
                 if id(level) not in told:
                     yield Finding(catalogue.STATIC_GRANT, route.where, f"`response_headers_to_add` has `{name}`")
             told.add(id(level))
-
-
-def _granted(level: Message) -> Iterator[str]:
-    for each in maps(level.get("response_headers_to_add")):
-        name = str(inner(each, "header").get("key", "")).lower()
-        if name.startswith(_PREFIX):
-            yield name

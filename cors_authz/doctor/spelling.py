@@ -24,7 +24,7 @@ from cors_authz.doctor.condition import (
     wanted,
 )
 from cors_authz.doctor.finding import Rule
-from cors_authz.doctor.setup import Message, maps, texts
+from cors_authz.doctor.setup import Message, maps, routes_of, texts
 
 _MAX_SHOWN: Final = 3
 _MAX_COMPARED: Final = 500
@@ -104,17 +104,19 @@ def _is_below(name: str, wildcard: str) -> bool:
 
 
 def _forwards(host: Message) -> bool:
-    return "matcher" in host or any("route" in route for route in maps(host.get("routes")))
+    return "matcher" in host or any("route" in route for route in routes_of(host))
 
 
 def object_to(condition: Condition, routing: Routing, said: str) -> tuple[Rule, str]:
-    """Say that a condition lets some requests pass unasked, and whether clients decide which.
+    """Say that a condition lets some requests pass unasked, or all, and whether clients decide which.
 
     Args:
         condition: under which the service is asked.
         routing: what takes the requests.
         said: what makes the condition.
     """
+    if holds(condition, {}) is False:
+        return catalogue.NOT_ASKED, f"{said} that never holds"
     if ways := around(condition, routing):
         return catalogue.GONE_AROUND, f"{said}; unasked: {ways}"
     return catalogue.SOMETIMES, said

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cors_authz.doctor import catalogue, routes
 from cors_authz.doctor.finding import Finding
 from cors_authz.doctor.lined import line_of
-from cors_authz.doctor.setup import Manager, Message, Setup, inner, maps
+from cors_authz.doctor.setup import Manager, Message, Setup, inner, maps, routes_of
 
 
 def taken(manager: Manager) -> tuple[Manager, ...]:
@@ -30,7 +30,7 @@ def _is_taken(manager: Manager) -> bool:
     if _is_on(_entry(manager.config, manager.upgrade)):
         return True
     hosts = (host for table in manager.tables for host in maps(table.get("virtual_hosts")))
-    named = (_entry(inner(route, "route"), manager.upgrade) for host in hosts for route in maps(host.get("routes")))
+    named = (_entry(inner(route, "route"), manager.upgrade) for host in hosts for route in routes_of(host))
     return any(entry and _is_on(entry) for entry in named)
 
 

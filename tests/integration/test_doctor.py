@@ -21,9 +21,11 @@ from cors_authz.cli.main import cli
 from cors_authz.demo.envoy_process import EnvoyProcess
 from cors_authz.demo.identity import Issuer
 from cors_authz.doctor.diagnose import diagnose
+from cors_authz.doctor.parsing import setup_of_bootstrap, setup_of_dump
 from cors_authz.doctor.reads import Reads
-from cors_authz.doctor.setup import Setup, setup_of_bootstrap, setup_of_dump
-from cors_authz.envoy.bootstrap import Address, Config, Options, bootstrap
+from cors_authz.doctor.setup import Setup
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config, Options, bootstrap
 
 LOOPBACK: Final = Address("127.0.0.1", 0)
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -366,6 +368,46 @@ def _fail_open_by_a_text(config: Config) -> None:
     _check(config)["failure_mode_allow"] = "true"
 
 
+def _cache(config: Config) -> None:
+    store = {"@type": "type.googleapis.com/envoy.extensions.http.cache_v2.simple_http_cache.v3.SimpleHttpCacheV2Config"}
+    _manager(config)["http_filters"].insert(0, _filter("cache_v2", "CacheV2Config", typed_config=store))
+
+
+def _check_no_share(config: Config) -> None:
+    _check(config)["filter_enabled"] = {"default_value": {"numerator": 0}}
+
+
+def _watch_only(config: Config) -> None:
+    _check(config)["shadow_mode"] = True
+
+
+_SKIP: Final[Config] = {
+    "action": {
+        "name": "skip",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"},
+    }
+}
+
+
+def _skip_always(config: Config) -> None:
+    entry = _manager(config)["http_filters"][0]
+    entry["typed_config"] = {
+        "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+        "extension_config": {"name": "check", "typed_config": entry["typed_config"]},
+        "xds_matcher": {"on_no_match": _SKIP},
+    }
+
+
+def _choose_routes_by_a_matcher(config: Config) -> None:
+    host = _manager(config)["route_config"]["virtual_hosts"][0]
+    route = {
+        "@type": "type.googleapis.com/envoy.config.route.v3.Route",
+        **host.pop("routes")[0],
+        "typed_per_filter_config": {"envoy.filters.http.ext_authz": _OFF},
+    }
+    host["matcher"] = {"on_no_match": {"action": {"name": "route", "typed_config": route}}}
+
+
 PASSING: Final[dict[str, tuple[Callable[[Config], None], list[str]]]] = {
     "nothing": (lambda _: None, []),
     "the runtime": (_switch_off_by_the_runtime, ["DR013", "DR014"]),
@@ -380,6 +422,11 @@ PASSING: Final[dict[str, tuple[Callable[[Config], None], list[str]]]] = {
     "Istio's gate behind the check": (_put_the_gate_behind, ["DR001"]),
     "Istio's gate, taken off a route": (_take_the_gate_off_the_route, ["DR002"]),
     "routes of a scope": (_route_by_scopes, ["DR002"]),
+    "routes that a matcher chooses": (_choose_routes_by_a_matcher, ["DR002"]),
+    "a cache that asks the upstream by itself": (_cache, ["DR056"]),
+    "a share of nothing": (_check_no_share, ["DR001"]),
+    "a check that only watches": (_watch_only, ["DR001"]),
+    "a matcher that skips all": (_skip_always, ["DR001"]),
 }
 
 
@@ -394,6 +441,87 @@ def test_what_passes_unasked_is_what_the_doctor_names(sentence: str, envoy_binar
         passes = any(_is_unasked(envoy, "a.example", headers) for headers in ({}, _WEBSOCKET))
     told = [[each.rule.code for each in diagnose(read)] for read in (setup_of_dump("dump", dump), _written(config))]
     assert (told, passes) == ([expected, expected], bool(expected))
+
+
+def test_what_is_not_asked_about_is_refused_where_envoy_is_told_so(envoy_binary: Path) -> None:
+    config = exported()
+    _check(config)["status_on_error"] = {"code": 500}
+    _check_no_share(config)
+    _check(config)["deny_at_disable"] = {"runtime_key": "authz.deny", "default_value": True}
+    with EnvoyProcess(envoy_binary, config) as envoy:
+        dump = orjson.loads(envoy.admin("/config_dump?include_eds"))
+        status, _ = _answer(envoy)
+    told = [[each.rule.code for each in diagnose(read)] for read in (setup_of_dump("dump", dump), _written(config))]
+    assert (told, status) == ([["DR014"], ["DR014"]], HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+# --- what Envoy adds to refusals --------------------------------------------------------------------------------------
+
+_ALLOWED: Final = {"header": {"key": "access-control-allow-origin", "value": "*"}}
+
+
+def _granting(*, at: int) -> Callable[[Config], None]:
+    mutations = {"response_mutations": [{"append": _ALLOWED}]}
+    mutation = _filter("header_mutation", "HeaderMutation", mutations=mutations)
+    return lambda config: _manager(config)["http_filters"].insert(at, mutation)
+
+
+def _mapped(**mapper: object) -> Callable[[Config], None]:
+    refused = {"response_flag_filter": {"flags": ["UAEX"]}}
+    return lambda config: _manager(config).update(local_reply_config={"mappers": [{"filter": refused, **mapper}]})
+
+
+def _chained(config: Config) -> None:
+    mutation = _filter("header_mutation", "HeaderMutation", mutations={"response_mutations": [{"append": _ALLOWED}]})
+    chain = _filter("filter_chain", "FilterChainConfig", default_filter_chain={"filters": [mutation]})
+    _manager(config)["http_filters"].insert(0, chain)
+
+
+_CUSTOM: Final = "type.googleapis.com/envoy.extensions.http.custom_response"
+
+
+def _answering_otherwise(config: Config) -> None:
+    policy = {
+        "@type": f"{_CUSTOM}.local_response_policy.v3.LocalResponsePolicy",
+        "status_code": 200,
+        "response_headers_to_add": [_ALLOWED],
+    }
+    matcher = {"on_no_match": {"action": {"name": "local", "typed_config": policy}}}
+    custom = _filter("custom_response", "CustomResponse", custom_response_matcher=matcher)
+    _manager(config)["http_filters"].insert(1, custom)
+
+
+GRANTING: Final[dict[str, tuple[Callable[[Config], None], list[str], tuple[int, str | None]]]] = {
+    "nothing": (lambda _: None, [], (500, None)),
+    "a filter in front": (_granting(at=0), ["DR081"], (500, "*")),
+    "a filter behind": (_granting(at=1), ["DR081"], (500, "*")),
+    "a filter in a chain of filters": (_chained, ["DR081"], (500, "*")),
+    "a mapper of Envoy's own answers": (_mapped(headers_to_add=[_ALLOWED]), ["DR081"], (500, "*")),
+    "a custom answer": (_answering_otherwise, ["DR068", "DR081"], (200, "*")),
+    "a mapper of status": (_mapped(status_code=200), ["DR068"], (200, None)),
+}
+
+
+@pytest.mark.parametrize("sentence", GRANTING)
+def test_what_envoy_adds_to_refusals_is_what_the_doctor_names(sentence: str, envoy_binary: Path) -> None:
+    break_it, expected, answer = GRANTING[sentence]
+    config = exported()
+    _check(config)["status_on_error"] = {"code": 500}
+    break_it(config)
+    with EnvoyProcess(envoy_binary, config) as envoy:
+        dump = orjson.loads(envoy.admin("/config_dump?include_eds"))
+        answered = _answer(envoy)
+    told = [[each.rule.code for each in diagnose(read)] for read in (setup_of_dump("dump", dump), _written(config))]
+    assert (told, answered) == ([expected, expected], answer)
+
+
+def _answer(envoy: EnvoyProcess) -> tuple[int, str | None]:
+    """Give the status of an answer, and which origins may read it."""
+    connection = http.client.HTTPConnection(envoy.address.host, envoy.address.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", "/", headers={"Host": "a.example", "Origin": "https://evil.example"})
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("access-control-allow-origin")
 
 
 def _written(config: Config) -> Setup:

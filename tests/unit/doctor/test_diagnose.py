@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from cors_authz.doctor.diagnose import diagnose
 from cors_authz.doctor.finding import Finding
 from cors_authz.doctor.lined import documents
+from cors_authz.doctor.parsing import NotEnvoyError, setup_of_bootstrap, setup_of_dump
 from cors_authz.doctor.reads import ALWAYS, Reads
-from cors_authz.doctor.setup import NotEnvoyError, Setup, setup_of_bootstrap, setup_of_dump
-from cors_authz.envoy.bootstrap import Address, bootstrap
+from cors_authz.doctor.setup import Setup
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import bootstrap
 
 LOOPBACK: Final = Address("127.0.0.1", 0)
 YES, NO = True, False
@@ -179,7 +181,7 @@ BROKEN: Final = {
         "DR002",
     ),
     "a share of requests is checked": Broken(
-        "check", ("filter_enabled",), {"default_value": {"numerator": 99, "denominator": "HUNDRED"}}, "DR004"
+        "check", ("filter_enabled",), {"default_value": {"numerator": 1, "denominator": "HUNDRED"}}, "DR004"
     ),
     "a share of a million is checked": Broken(
         "check", ("filter_enabled",), {"default_value": {"numerator": 100, "denominator": "MILLION"}}, "DR004"
@@ -187,7 +189,10 @@ BROKEN: Final = {
     "requests with some metadata are checked": Broken(
         "check", ("filter_enabled_metadata",), {"filter": "header_to_metadata"}, "DR004"
     ),
-    "shadow mode": Broken("check", ("shadow_mode",), YES, "DR004"),
+    "shadow mode": Broken("check", ("shadow_mode",), YES, "DR001"),
+    "no share of requests is checked": Broken(
+        "check", ("filter_enabled",), {"default_value": {"numerator": 0}}, "DR001"
+    ),
     "a matcher around ext_authz": Broken(
         "entry",
         ("typed_config",),
@@ -349,6 +354,11 @@ BROKEN: Final = {
     "lua first": Broken("manager", ("http_filters",), _before("lua", "Lua"), "DR053"),
     "a rate limit first": Broken("manager", ("http_filters",), _before("local_ratelimit", "LocalRateLimit"), "DR053"),
     "a cache first": Broken("manager", ("http_filters",), _before("cache", "CacheConfig"), "DR056"),
+    "files first": Broken("manager", ("http_filters",), _before("file_server", "FileServerConfig"), "DR058"),
+    "refusals that are turned into success": Broken(
+        "manager", ("local_reply_config",), {"mappers": [{"status_code": 204}]}, "DR068"
+    ),
+    "virtual hosts on demand": Broken("manager", ("route_config", "vhds"), {"config_source": {"ads": {}}}, "DR015"),
     "ext_authz off for one of several clusters": Broken(
         "route",
         ("route",),
@@ -573,6 +583,18 @@ def test_a_matcher_that_a_route_puts_around_the_check_is_judged_there() -> None:
         f"a matcher stands around `{EXT_AUTHZ}` here; unasked: requests with any `x-skip` or none",
     )
     assert [code for code, *_ in found[1:]] == ["DR004"]
+
+
+def test_a_matcher_by_which_a_route_is_never_checked_is_told_of_the_route() -> None:
+    config = exported()
+    own = {
+        "@type": "x/envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute",
+        "xds_matcher": {"on_no_match": {"action": {"name": "skip", "typed_config": _SKIP}}},
+    }
+    parts(config)["route"]["typed_per_filter_config"] = {EXT_AUTHZ: own}
+    found = [(each.rule.code, each.where.part, each.detail) for each in diagnose(setup(config))]
+    said = f"a matcher stands around `{EXT_AUTHZ}` here that never holds"
+    assert found == [("DR002", "listener ingress > virtual host all > route prefix /", said)]
 
 
 def test_a_listener_that_only_redirects_is_worth_a_note() -> None:

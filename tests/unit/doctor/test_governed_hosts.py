@@ -9,9 +9,10 @@ import pytest
 
 from cors_authz.doctor.finding import Where
 from cors_authz.doctor.hosts import Asking, Governed, RoutedHost, asked_findings, findings, routed
+from cors_authz.doctor.parsing import setup_of_bootstrap
 from cors_authz.doctor.reads import ALWAYS, Reads, reads_of
-from cors_authz.doctor.setup import setup_of_bootstrap
-from cors_authz.envoy.bootstrap import Address, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import bootstrap
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import Loaded, load_policy
 from tests.deciding import IDENTITY, compiled

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cors_authz.doctor import lined
 from cors_authz.doctor.lined import LinedMap, UnreadableError, documents, line_of
-from cors_authz.doctor.setup import NotEnvoyError, setup_of_bootstrap
+from cors_authz.doctor.parsing import NotEnvoyError, setup_of_bootstrap
 
 READ: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "words": ("[true, No, null, ~, yes please]", ([True, False, None, None, "yes please"],)),

@@ -8,8 +8,9 @@ import pytest
 
 from cors_authz.doctor.finding import Finding
 from cors_authz.doctor.lined import documents
-from cors_authz.doctor.manifests import Thing, findings, judges, routed, things_in
+from cors_authz.doctor.manifests import findings, judges, routed, things_in
 from cors_authz.doctor.reads import ALWAYS, Reads
+from cors_authz.doctor.things import Thing
 from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS
 
 _STRIP: Final = f"[{', '.join(CORS_RESPONSE_HEADERS)}]"
@@ -103,6 +104,8 @@ class Broken(NamedTuple):
 
 
 _POLICY, _MESH, _SECURITY = "AuthorizationPolicy cors", "ConfigMap istio", "SecurityPolicy cors"
+_ADDS: Final = "{responseHeaderModifier: {add: [{name: access-control-max-age, value: 5}]}}"
+_SERVICE: Final = "VirtualService shop"
 BROKEN: Final = {
     "Istio: a provider that the mesh lacks": Broken(
         ISTIO, "provider: {name: c", "provider: {name: d", "DR100", _POLICY
@@ -136,6 +139,40 @@ BROKEN: Final = {
         "        typed_config: {failure_mode_allow: true}\n---\nkind: VirtualService",
         "DR010",
         "EnvoyFilter patch",
+    ),
+    "Istio: a route grants": Broken(
+        ISTIO, "     response:\n", "     response:\n      set: {Access-Control-Allow-Origin: x}\n", "DR081", _SERVICE
+    ),
+    "Istio: one of the destinations of a route grants": Broken(
+        ISTIO,
+        "  - headers:",
+        "  - route: [{headers: {response: {add: {access-control-max-age: 5}}}}]\n    headers:",
+        "DR081",
+        _SERVICE,
+    ),
+    "Gateway: a route grants": Broken(
+        GATEWAY,
+        "       remove: [",
+        "       set: [{name: Access-Control-Allow-Origin, value: x}]\n       remove: [",
+        "DR081",
+        "HTTPRoute shop",
+    ),
+    "Gateway: one of the backends of a route grants": Broken(
+        GATEWAY,
+        "  - filters:\n",
+        f"  - backendRefs: [{{filters: [{_ADDS}]}}]\n    filters:\n",
+        "DR081",
+        "HTTPRoute shop",
+    ),
+    "Gateway: a route has CORS of its own": Broken(
+        GATEWAY, "  - filters:\n", "  - filters:\n    - {type: CORS, cors: {}}\n", "DR052", "HTTPRoute shop"
+    ),
+    "Gateway: all answers grant": Broken(
+        GATEWAY,
+        "  path: {e",
+        "  headers: {lateResponseHeaders: {set: [{name: access-control-allow-origin}]}}\n  path: {e",
+        "DR081",
+        "ClientTrafficPolicy edge",
     ),
     "Gateway: fail open": Broken(GATEWAY, "failOpen: false", "failOpen: true", "DR010", _SECURITY),
     "Gateway: by HTTP": Broken(GATEWAY, "    grpc:", "    http:", "DR007", _SECURITY),
@@ -188,6 +225,25 @@ def test_one_thing_wrong_is_that_finding(case: Broken) -> None:
         (case.code, "all.yaml", case.part)
     ]
     assert all(each.where.line > 0 for each in said)
+
+
+RIGHT: Final = {
+    "Istio: a route sets another header": (ISTIO, "     response:\n", "     response:\n      set: {x-a: b}\n"),
+    # Its filter stands behind the check, which blanks what it grants as it does the upstream's grants.
+    "Istio: a route has CORS of its own": (ISTIO, "  - headers:", "  - corsPolicy: {}\n    headers:"),
+    "Gateway: a route sets another header": (
+        GATEWAY,
+        "       remove: [",
+        "       set: [{name: x-a}]\n       remove: [",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", RIGHT)
+def test_what_grants_nothing_is_no_finding(sentence: str) -> None:
+    text, old, new = RIGHT[sentence]
+    assert text.count(old) == 1
+    assert found(text.replace(old, new)) == []
 
 
 def test_headers_that_all_are_sent_are_enough() -> None:

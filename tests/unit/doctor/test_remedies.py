@@ -14,12 +14,12 @@ from cors_authz.doctor.diagnose import diagnose
 from cors_authz.doctor.finding import Finding, Where
 from cors_authz.doctor.lined import documents
 from cors_authz.doctor.manifests import findings, things_in
+from cors_authz.doctor.parsing import setup_of_bootstrap, setup_of_dump
 from cors_authz.doctor.plane import Plane
 from cors_authz.doctor.reads import Reads
 from cors_authz.doctor.remedies import lines_of
-from cors_authz.doctor.setup import setup_of_bootstrap, setup_of_dump
 from docs.generated import rules
-from tests.unit.doctor.test_diagnose import BROKEN, changed, dump, parts
+from tests.unit.doctor.test_diagnose import BROKEN, changed, dump, exported, parts
 from tests.unit.doctor.test_manifest_findings import GATEWAY, ISTIO
 
 CHART: Final = Path(__file__).parents[3] / "helm" / "cors-authz" / "values.yaml"
@@ -90,6 +90,35 @@ def test_objects_tell_whose_they_are() -> None:
     found = findings(tuple(things_in("all.yaml", documents("all.yaml", text.encode()))), Reads())
     planes = [each.plane for each in found if each.rule.code == "DR010"]
     assert planes == [Plane.ISTIO, Plane.ENVOY_GATEWAY]
+
+
+def of_objects(text: str) -> list[tuple[str, str]]:
+    found = findings(tuple(things_in("all.yaml", documents("all.yaml", text.encode()))), Reads())
+    return [(each.rule.code, lines_of(each)) for each in found]
+
+
+def test_a_patch_is_to_go_whatever_it_does() -> None:
+    patch = "\n---\nkind: EnvoyFilter\nspec: {configPatches: [{patch: {value: {failure_mode_allow: true}}}]}\n"
+    operation = "{operation: {op: add, path: /http_filters/0/disabled, value: true}}"
+    patched = f"\n---\nkind: EnvoyPatchPolicy\nspec: {{jsonPatches: [{operation}]}}\n"
+    assert of_objects(ISTIO + patch) == [
+        ("DR010", "# EnvoyFilter\nspec: {configPatches: []}  # without this one\n"),
+    ]
+    assert of_objects(GATEWAY + patched) == [
+        ("DR002", "# EnvoyPatchPolicy\nspec: {jsonPatches: []}  # without this one\n"),
+    ]
+
+
+def test_who_has_a_dump_is_not_told_to_take_one() -> None:
+    config = exported()
+    manager = parts(config)["manager"]
+    manager["rds"] = {"route_config_name": manager.pop("route_config")["name"]}
+    (written,) = diagnose(setup_of_bootstrap("envoy.yaml", config))
+    running = dump(exported())
+    running["configs"] = [each for each in running["configs"] if "RoutesConfigDump" not in each["@type"]]
+    (dumped,) = diagnose(setup_of_dump("dump", running))
+    assert lines_of(written) == "# cors-authz doctor --envoy http://127.0.0.1:9901\n"
+    assert lines_of(dumped) == remedies.ASK_AGAIN
 
 
 def of_gateway(sentence: str, name: str = "shop/edge/http", port: int = 10080) -> str:

@@ -9,8 +9,9 @@ from typing import Any, Final
 import pytest
 
 from cors_authz.doctor.diagnose import diagnose
+from cors_authz.doctor.parsing import setup_of_bootstrap, setup_of_dump
 from cors_authz.doctor.scope import judged
-from cors_authz.doctor.setup import Setup, setup_of_bootstrap, setup_of_dump
+from cors_authz.doctor.setup import Setup
 from tests.unit.doctor.test_diagnose import EXT_AUTHZ, dump, exported
 
 Config = dict[str, Any]
@@ -102,6 +103,11 @@ def _some_routes_of_its_own(config: Config) -> None:
     host_of(config)["routes"].append(first)
 
 
+def _without_an_address(config: Config) -> None:
+    del config["admin"]
+    _cluster(config, "agent", {})
+
+
 def _awaits(type_url: str) -> Callable[[Config], None]:
     def change(config: Config) -> None:
         discovery = {"config_discovery": {"type_urls": [f"type.googleapis.com/{type_url}"]}, "name": "sent"}
@@ -131,6 +137,10 @@ ERRORS: Final[dict[str, Callable[[Config], None]]] = {
     "a cluster elsewhere that is called as the proxy's own": lambda config: _cluster(
         config, "agent", _socket("10.0.0.1")
     ),
+    "a cluster on the same machine that is called as the proxy's own, in a file of the user's": lambda config: _cluster(
+        config, "agent", _socket("127.0.0.1")
+    ),
+    "a cluster with an endpoint that is nowhere, and no admin interface": _without_an_address,
     "a cluster without addresses that is called as the proxy's own": lambda config: host_of(config)["routes"][0][
         "route"
     ].update({"cluster": "prometheus_stats"}),
@@ -166,11 +176,22 @@ def test_a_filter_that_a_control_plane_has_sent_is_judged_as_what_it_is() -> Non
     assert said(setup_of_dump("dump", dumped)) == [("DR001", "listener ingress")]
 
 
+def _of_istio(config: Config) -> None:
+    config["node"] = {"id": "router~10.0.0.1~edge.shop~x", "metadata": {"ISTIO_VERSION": "1.31.0"}}
+
+
 def _metrics(config: Config) -> None:
+    _of_istio(config)
+    _cluster(config, "prometheus_stats", _socket("127.0.0.1"))
+
+
+def _metrics_of_envoy_gateway(config: Config) -> None:
+    listener_of(config)["metadata"] = {"filter_metadata": {"envoy-gateway": {"resources": []}}}
     _cluster(config, "prometheus_stats", _socket("127.0.0.1"))
 
 
 def _health(config: Config) -> None:
+    _of_istio(config)
     _cluster(config, "agent", {"pipe": {"path": "/run/agent.sock"}})
 
 
@@ -202,6 +223,7 @@ def health_check() -> Config:
 
 NOT_JUDGED: Final[dict[str, Callable[[Config], None]]] = {
     "a listener for the proxy's own metrics": _metrics,
+    "a listener for metrics, of Envoy Gateway": _metrics_of_envoy_gateway,
     "a listener for metrics at the admin interface": _metrics_at_the_admin,
     "a listener for the proxy's own health": _health,
     "a listener that tells whether the proxy is ready": _ready,

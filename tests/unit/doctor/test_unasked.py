@@ -11,7 +11,7 @@ import pytest
 
 from cors_authz.doctor.diagnose import diagnose
 from cors_authz.doctor.lined import documents
-from cors_authz.doctor.setup import setup_of_bootstrap, setup_of_dump
+from cors_authz.doctor.parsing import setup_of_bootstrap, setup_of_dump
 from tests.unit.doctor.test_diagnose import EXT_AUTHZ, dump, exported, parts
 
 Config = dict[str, Any]
@@ -95,6 +95,44 @@ def _static(values: object) -> Config:
 def _share(denominator: object) -> Change:
     enabled = {"default_value": {"numerator": 100, "denominator": denominator}}
     return lambda config: parts(config)["check"].update(filter_enabled=enabled)
+
+
+def _denied(
+    *layers: Config, share: int = 0, denies: object = True, key: str = "authz.deny", **fields: object
+) -> Change:
+    """Have Envoy refuse what it does not ask about."""
+
+    def change(config: Config) -> None:
+        parts(config)["check"] |= {
+            "filter_enabled": {"default_value": {"numerator": share}},
+            "deny_at_disable": {"runtime_key": key, "default_value": denies},
+            **fields,
+        }
+        config["layered_runtime"] = {"layers": [{"name": "s", **each} for each in layers]}
+
+    return change
+
+
+# --- matchers around the check ----------------------------------------------------------------------------------------
+
+_SKIP: Final[Config] = {
+    "action": {
+        "name": "skip",
+        "typed_config": {"@type": "x/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"},
+    }
+}
+
+
+def _wrapped_in(matcher: Config) -> Change:
+    def change(config: Config) -> None:
+        entry = parts(config)["entry"]
+        entry["typed_config"] = {
+            "@type": "x/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+            "extension_config": {"name": EXT_AUTHZ, "typed_config": entry["typed_config"]},
+            "xds_matcher": matcher,
+        }
+
+    return change
 
 
 # --- names that somebody chose ----------------------------------------------------------------------------------------
@@ -257,6 +295,34 @@ CASES: Final[dict[str, tuple[Change, list[str]]]] = {
     "the runtime lets pass what is not checked": (
         _switched(_static({"authz.on": 0}), field="deny_at_disable"),
         ["DR014"],
+    ),
+    "the runtime sets a share in place of none": (_switched(_static({"authz.on": 100}), numerator=0), ["DR014"]),
+    "no share is checked, and none is set": (_switched(numerator=0), ["DR001", "DR014"]),
+    "what is not checked is refused": (_denied(), ["DR014"]),
+    "what is not checked is refused, as a dump of another tool writes it": (_denied(denies={"value": True}), ["DR014"]),
+    "a share is checked, and the rest refused": (_denied(share=50), ["DR014"]),
+    "what a gate leaves out is refused": (_denied(share=100, filter_enabled_metadata={"filter": "x"}), ["DR014"]),
+    "what is not checked is not refused": (_denied(denies=False), ["DR001", "DR014"]),
+    "what is not checked is refused until the runtime says otherwise": (
+        _denied(_static({"authz.deny": False})),
+        ["DR001", "DR014"],
+    ),
+    "what is not checked is refused, and the runtime says so": (_denied(_static({"authz.deny": True})), ["DR014"]),
+    "what is not checked is refused, and the runtime has none checked": (
+        _denied(
+            _static({"authz.on": 0}), filter_enabled={"runtime_key": "authz.on", "default_value": {"numerator": 100}}
+        ),
+        ["DR014", "DR014"],
+    ),
+    "what is not checked is refused, but what is refused is forwarded": (_denied(shadow_mode=True), ["DR001", "DR014"]),
+    "a matcher that skips all": (_wrapped_in({"on_no_match": _SKIP}), ["DR001"]),
+    "a matcher that skips all, case by case": (
+        _wrapped_in({"matcher_list": {"matchers": [{"predicate": {}, "on_match": _SKIP}]}, "on_no_match": _SKIP}),
+        ["DR001"],
+    ),
+    "a matcher that skips some": (
+        _wrapped_in({"matcher_list": {"matchers": [{"predicate": {}, "on_match": _SKIP}]}}),
+        ["DR004"],
     ),
     "the runtime sets a key in camel case": (_switched_in_camel_case, ["DR013", "DR014"]),
     "a share of a hundred, by number": (_share(0), []),
