@@ -1,4 +1,4 @@
-"""What of the chart is written from elsewhere: the table of values, the policies' schema, monitoring's files.
+"""What of the chart is written from elsewhere: the table of values, what its schema demands, monitoring's files.
 
 `python -m helm.generated` writes it; a test holds that it is fresh.
 """
@@ -30,7 +30,10 @@ _LOOK_AHEAD: Final = "(?"
 
 
 class Value(NamedTuple):
-    """A value of the chart: its dotted path, its default as it is written, and what the comment above it says."""
+    """A value of the chart: its dotted path, its default as it is written, and what the comment above it says.
+
+    A heading with values below it has no default of its own.
+    """
 
     path: str
     default: str
@@ -53,7 +56,8 @@ def files() -> dict[Path, str]:
 def values() -> Iterator[Value]:
     """Give the chart's values in their order.
 
-    A value is what a comment stands above; a mapping without one is a heading.
+    A mapping is one value, unless comments stand above its parts: then it is a heading of theirs, and given if it has a
+    comment too.
     """
     text = _VALUES.read_text()
     root = yaml.compose(text)
@@ -65,10 +69,18 @@ def _values(mapping: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterato
     for key, value in mapping.value:
         comment = _comment_above(key.start_mark.line, lines)
         path = prefix + key.value
-        if comment or not isinstance(value, yaml.MappingNode):
-            yield Value(path, _written(value), comment)
-        else:
+        is_heading = isinstance(value, yaml.MappingNode) and (not comment or _is_explained(value, lines))
+        if comment or not is_heading:
+            yield Value(path, "" if is_heading else _written(value), comment)
+        if is_heading:
             yield from _values(value, f"{path}.", lines)
+
+
+def _is_explained(node: yaml.Node, lines: list[str]) -> bool:
+    """Say whether a part of a mapping has a comment of its own, which none has that shares its heading's line."""
+    if not isinstance(node, yaml.MappingNode) or node.flow_style:
+        return False
+    return any(_comment_above(key.start_mark.line, lines) for key, _ in node.value)
 
 
 def _comment_above(line: int, lines: list[str]) -> str:
@@ -83,7 +95,10 @@ def _written(node: yaml.Node) -> str:
 
 
 def _readme() -> str:
-    rows = ((f"`{value.path}`", f"`{value.default}`", value.comment.replace("|", "\\|")) for value in values())
+    rows = (
+        (f"`{value.path}`", value.default and f"`{value.default}`", value.comment.replace("|", "\\|"))
+        for value in values()
+    )
     return between(_README.read_text(), _BEGIN, _END, table(("value", "default", "what it says"), rows))
 
 
@@ -91,7 +106,32 @@ def _schema() -> str:
     schema = json.loads(_SCHEMA.read_text())
     own = {name: body for name, body in schema["$defs"].items() if not name.startswith(_POLICY)}
     schema["$defs"] = own | dict(_policy_definitions())
+    _require_defaults(schema, yaml.safe_load(_VALUES.read_text()), schema["$defs"])
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _require_defaults(part: dict[str, Any], defaults: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Demand each value that has a default, unless the schema takes null in its place.
+
+    A null takes a default away, and helm does so before the schema is asked.
+    """
+    parts = {key: _resolved(body, definitions) for key, body in part.get("properties", {}).items() if key in defaults}
+    demanded = [key for key in defaults if key in parts and not _takes_null(parts[key])]
+    if demanded:
+        part["required"] = demanded
+    elif parts:
+        part.pop("required", None)
+    for key in demanded:
+        if isinstance(defaults[key], dict):
+            _require_defaults(parts[key], defaults[key], definitions)
+
+
+def _takes_null(body: dict[str, Any]) -> bool:
+    return "null" in body.get("type", ()) or None in body.get("enum", ())
+
+
+def _resolved(body: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    return definitions[body["$ref"].removeprefix("#/$defs/")] if "$ref" in body else body
 
 
 def policy_fields() -> dict[str, dict[str, str]]:

@@ -93,8 +93,17 @@ def _rendered(process: subprocess.CompletedProcess[str]) -> Rendered:
     return Rendered(tuple(each for each in yaml.safe_load_all(process.stdout) if each), "")
 
 
-def pods(rendered: Rendered) -> Iterator[tuple[str, Kind]]:
-    """Give each specification of a pod with a name for it; of a sidecar's patch, as far as it is one."""
+def pods(rendered: Rendered) -> Sequence[tuple[str, Kind]]:
+    """Give each specification of a pod with a name for it; of a sidecar's patch, as far as it is one.
+
+    There is one that serves, or whoever looks at each would look at nothing.
+    """
+    found = list(_pods(rendered))
+    assert {kind for kind, _ in found} - {"test"}
+    return found
+
+
+def _pods(rendered: Rendered) -> Iterator[tuple[str, Kind]]:
     for each in rendered.objects:
         if each["kind"] in {"Deployment", "DaemonSet"}:
             yield each["kind"], each["spec"]["template"]["spec"]
@@ -105,6 +114,8 @@ def pods(rendered: Rendered) -> Iterator[tuple[str, Kind]]:
 
 
 def containers(pod: Kind) -> Sequence[Kind]:
-    """Give the containers of a pod that run the service or ask it."""
+    """Give the containers of a pod that run the service or ask it; there is one."""
     every = [*pod.get("initContainers", ()), *pod["containers"]]
-    return [each for each in every if "image" in each]
+    found = [each for each in every if "image" in each]
+    assert found
+    return found

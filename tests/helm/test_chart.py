@@ -6,7 +6,7 @@ import importlib.util
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,8 @@ import yaml
 
 from cors_authz.cli.health import health
 from cors_authz.cli.serve import serve
-from cors_authz.envoy.bootstrap import Address, Options, authz_cluster, authz_filter, host_settings
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Options, authz_cluster, authz_filter, host_settings
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import check_policy
 from helm import generated
@@ -45,6 +46,7 @@ HARDENED: Final = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+ATTACHED: Final = ("AuthorizationPolicy", "SecurityPolicy", "HTTPRoute")
 every_file: Final = pytest.mark.parametrize("name", VALUES)
 
 
@@ -136,10 +138,58 @@ def test_everything_fails_closed(name: str) -> None:
 
 
 @every_file
-def test_each_authorization_policy_asks_for_some_requests(name: str) -> None:
-    for policy in of_file(name).of("AuthorizationPolicy"):
-        assert policy["spec"]["action"] == "CUSTOM"
-        assert len(policy["spec"]["rules"]) > 0
+def test_what_is_attached_asks_this_service(name: str) -> None:
+    # Each kind of attachment has its file of values.
+    expected = {("cors", "shop-cors-authz")} if any(each in name for each in ("istio", "gateway")) else set()
+    assert _asked_by(of_file(name)) == expected
+
+
+def _asked_by(rendered: Rendered) -> set[tuple[str, str]]:
+    mesh = {
+        provider["name"]: provider["envoyExtAuthzGrpc"]["service"]
+        for text in _texts(rendered, "mesh-config.yaml")
+        for provider in yaml.safe_load(text)["extensionProviders"]
+    }
+    return {_asked(each, mesh) for kind in ATTACHED for each in rendered.of(kind)}
+
+
+def _texts(rendered: Rendered, key: str) -> list[str]:
+    return [each["data"][key] for each in rendered.of("ConfigMap") if key in each["data"]]
+
+
+def _asked(attached: Kind, mesh: Mapping[str, str]) -> tuple[str, str]:
+    """Give the namespace and the name of the Service that an attachment asks about each request that it takes."""
+    spec = attached["spec"]
+    match attached["kind"]:
+        case "AuthorizationPolicy":
+            assert spec["action"] == "CUSTOM"
+            name, namespace, *_ = mesh[spec["provider"]["name"]].split(".")
+            return namespace, name
+        case "SecurityPolicy":
+            (reference,) = {(each["namespace"], each["name"]) for each in spec["extAuth"]["grpc"]["backendRefs"]}
+            return reference
+        case _:
+            backends = [
+                each["externalAuth"]["backendRef"]
+                for rule in spec["rules"]
+                for each in rule["filters"]
+                if each["type"] == "ExternalAuth"
+            ]
+            assert len(backends) == len(spec["rules"])
+            return backends[0]["namespace"], backends[0]["name"]
+
+
+def test_a_route_without_a_filter_is_another_attachments(tmp_path: Path) -> None:
+    gateway = {"enabled": True, "targetRefs": [{"kind": "HTTPRoute", "name": "a"}]}
+    values = yaml.safe_load(_ROUTES.replace("externalAuth: true, ", ""))
+    values["integrations"] |= {"envoyGateway": gateway, "stripUpstreamHeaders": False}
+    rendered = of_values(tmp_path, {**values, "clusterChecks": False})
+    route, policy = rendered.one("HTTPRoute"), rendered.one("SecurityPolicy")
+    assert "filters" not in route["spec"]["rules"][0]
+    assert policy["spec"]["targetRefs"] == [
+        {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route["metadata"]["name"]}
+    ]
+    assert policy["metadata"]["namespace"] == route["metadata"]["namespace"]
 
 
 def test_a_request_that_names_a_port_is_asked_about_too(tmp_path: Path) -> None:
@@ -313,6 +363,16 @@ def test_names_of_63_characters_stay_whole_and_those_made_from_them_fit(tmp_path
     assert max(len(each) for each in labels | {name for _, _, name in _names(release)}) == NAMESPACED_LENGTH
 
 
+@pytest.mark.parametrize("name", [name for name in VALUES if "istio" in name or "gateway" in name])
+def test_names_of_attachments_fit_too(name: str) -> None:
+    longest = "a" * NAMESPACED_LENGTH
+    rendered = of_file(name, f"--set=fullnameOverride={longest}")
+    own = [each["metadata"]["name"] for each in rendered.objects if each["kind"] != "HTTPRoute"]
+    assert max(map(len, own)) == NAMESPACED_LENGTH
+    assert len(_names(rendered)) == len(_names(of_file(name)))
+    assert _asked_by(rendered) == {("cors", longest)}
+
+
 def test_two_releases_in_a_namespace_share_nothing(tmp_path: Path) -> None:
     one, other = (of_values(tmp_path, {}, release=release) for release in ("a" * 49 + "-one", "a" * 49 + "-two"))
     assert _names(one) & _names(other) == set()
@@ -360,6 +420,29 @@ def test_the_patch_of_a_sidecar_leaves_the_rest_of_a_deployment_as_it_was(tmp_pa
     }
 
 
+def _sidecar(rendered: Rendered) -> Kind:
+    (patch,) = _texts(rendered, "patch.yaml")
+    return Kind(yaml.safe_load(patch)["spec"]["template"]["spec"])
+
+
+def test_a_sidecar_is_pulled_by_the_secrets_and_runs_as_envoys_user(tmp_path: Path) -> None:
+    context = {"runAsUser": 4, "runAsGroup": 5}
+    pod = _sidecar(of_values(tmp_path, {"mode": "sidecar", "sidecar": {"runAsUser": 101}, "securityContext": context,
+                                        "imagePullSecrets": [{"name": "registry"}]}))  # fmt: skip
+    (container,) = containers(pod)
+    assert container["securityContext"] == HARDENED | {"runAsUser": 101, "runAsGroup": 5}
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert "imagePullSecrets" not in _sidecar(of_file("values-sidecar"))
+
+
+def test_the_pod_of_a_test_lands_where_the_service_runs(tmp_path: Path) -> None:
+    affinity: Kind = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+    where = {"nodeSelector": {"a": "b"}, "affinity": affinity, "tolerations": [{"operator": "Exists"}]}
+    rendered = of_values(tmp_path, {"mode": "daemonset", **where})
+    placed = [rendered.one("DaemonSet")["spec"]["template"]["spec"], rendered.one("Pod")["spec"]]
+    assert [{key: each[key] for key in where} for each in placed] == [where, where]
+
+
 def _patches(rendered: Rendered) -> dict[str, Any]:
     return {each["applyTo"]: each["patch"]["value"] for each in rendered.one("EnvoyFilter")["spec"]["configPatches"]}
 
@@ -395,6 +478,22 @@ def test_a_strategy_without_a_rolling_update_says_nothing_of_one(tmp_path: Path)
 def _without_request_id(metadata: list[Kind]) -> list[Kind]:
     # Older Envoys of Istio know `%REQ%` alone.
     return [each for each in metadata if each["key"] != "x-request-id"]
+
+
+def _destination(folder: Path, *, mode: str, served: bool) -> Kind:
+    tls = {"enabled": served, "existingSecret": "a"}
+    istio = {"tls": {"mode": mode}, "enabled": True}
+    istio |= {"attachments": [{"name": "a", "namespace": "b", "selector": {"c": "d"}}]}
+    values = {"clusterChecks": False, "tls": tls, "integrations": {"stripUpstreamHeaders": False, "istio": istio}}
+    rendered = of_values(folder, values)
+    return Kind(rendered.one("DestinationRule")["spec"]["trafficPolicy"]["tls"])
+
+
+def test_a_certificate_of_istios_own_names_no_host(tmp_path: Path) -> None:
+    host = "shop-cors-authz.cors.svc.cluster.local"
+    simple = {"mode": "SIMPLE", "sni": host, "subjectAltNames": [host]}
+    assert _destination(tmp_path, mode="SIMPLE", served=True) == simple
+    assert _destination(tmp_path, mode="ISTIO_MUTUAL", served=False) == {"mode": "ISTIO_MUTUAL"}
 
 
 def test_istio_is_told_what_every_envoy_is_told() -> None:
@@ -478,7 +577,7 @@ _TARGETS: Final = (
     " listeners: [{name: http, port: 80, protocol: HTTP}]}}}"
 )
 _ROUTES: Final = (
-    "integrations: {gatewayApi: {enabled: true, routes: [{name: a, parentRefs: [{name: b}],"
+    "integrations: {gatewayApi: {enabled: true, externalAuth: true, routes: [{name: a, parentRefs: [{name: b}],"
     " backendRefs: [{name: c}]}]}}"
 )
 STRIPPED: Final[dict[str, tuple[str, set[str]]]] = {
@@ -650,13 +749,13 @@ def test_what_watches_is_told_where_to_write() -> None:
     }
 
 
+def _notes(name: str, *flags: str) -> str:
+    words = ("install", "shop", generated.CHART, "--namespace", "cors", "--dry-run=client", "--values", VALUES[name])
+    return helm(*words, *flags).stdout.partition("NOTES:")[2]
+
+
 def test_notes_name_the_next_step_and_what_goes_wrong_without_it() -> None:
-    notes = {
-        name: helm(
-            "install", "shop", generated.CHART, "--namespace", "cors", "--dry-run=client", "--values", path
-        ).stdout.partition("NOTES:")[2]
-        for name, path in VALUES.items()
-    }
+    notes = {name: _notes(name) for name in VALUES}
     assert all("mode: shadow" in each and "421" in each and "cors-authz doctor" in each for each in notes.values())
     assert "envoyExtAuthzGrpc" in notes["values-istio"]
     assert "kubectl --namespace cors patch deployment" in notes["values-sidecar"]
@@ -671,6 +770,10 @@ def test_notes_name_the_next_step_and_what_goes_wrong_without_it() -> None:
     assert "get securitypolicy shop-cors-authz" in notes["values-envoy-gateway"]
     assert "get httproute shop" in notes["values-gateway-api"]
     assert "shop-cors-authz-headless.cors.svc.cluster.local:9193`" in notes["values-workers"]
+    assert "--authz shop-cors-authz.cors.svc.cluster.local:9191`" in notes["values-daemonset"]
+    assert "headless" not in notes["values-daemonset"]
+    spread = _notes("values-daemonset", "--set=service.internalTrafficPolicy=Cluster")
+    assert "--authz shop-cors-authz-headless.cors.svc.cluster.local:9191`" in spread
 
 
 def test_the_document_shows_values_that_render_and_the_provider_of_its_release(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from helm import generated
 
 def _objects(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - any JSON
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        if isinstance(value, dict) and value.get("type") == "object":
+        if isinstance(value, dict) and value.get("type") in ("object", ["object", "null"]):
             yield str(key), value
         yield from _objects(value)
 
@@ -32,6 +33,10 @@ def test_each_value_is_explained_and_known_to_the_schema() -> None:
     schema = json.loads((generated.CHART / "values.schema.json").read_text())
     values = list(generated.values())
     assert [each.path for each in values if not each.comment.endswith((".", ")"))] == []
+    # What has a comment is no part of another's default: of that, a reader of the table would never hear.
+    text = (generated.CHART / "values.yaml").read_text()
+    commented = re.findall(r"#.*\n *(\w+):", text)
+    assert [each.path.rpartition(".")[2] for each in values] == commented
     for value in values:
         part = schema
         for name in value.path.split("."):
@@ -42,7 +47,7 @@ def test_the_schema_lets_no_unknown_key_pass() -> None:
     schema = json.loads((generated.CHART / "values.schema.json").read_text())
     loose = {key for key, each in _objects(schema) if "additionalProperties" not in each}
     # Kubernetes' own types, which the API server checks; what a policy's document is, its kinds say; a test for a type.
-    assert loose == {"kubernetes", "items", "policy.document", "if"}
+    assert loose == {"kubernetes", "behavior", "items", "policy.document", "if"}
 
 
 def test_the_chart_and_the_service_have_one_version() -> None:

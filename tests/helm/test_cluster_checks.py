@@ -19,15 +19,17 @@ from tests.helm.rendering import VALUES, helm, needs_helm
 
 pytestmark = needs_helm
 
-CORE: Final = {"ConfigMap": "configmaps", "Secret": "secrets", "Namespace": "namespaces"}
+CORE: Final = {"ConfigMap": "configmaps", "Secret": "secrets", "Namespace": "namespaces", "Service": "services"}
 ISTIO: Final = {
     "security.istio.io/v1": ("AuthorizationPolicy",),
     "networking.istio.io/v1alpha3": ("EnvoyFilter",),
-    "networking.istio.io/v1": ("DestinationRule",),
+    "networking.istio.io/v1": ("DestinationRule", "ServiceEntry"),
 }
+PLURALS: Final = {"GatewayClass": "gatewayclasses", "ServiceEntry": "serviceentries"}
+CLUSTER_WIDE: Final = {"Namespace", "GatewayClass"}
 GATEWAYS: Final = {
     "gateway.envoyproxy.io/v1alpha1": ("SecurityPolicy", "EnvoyPatchPolicy"),
-    "gateway.networking.k8s.io/v1": ("Gateway", "HTTPRoute"),
+    "gateway.networking.k8s.io/v1": ("Gateway", "GatewayClass", "HTTPRoute"),
 }
 MESH: Final = "/api/v1/namespaces/istio-system/configmaps/istio"
 NAMESPACE: Final = "/api/v1/namespaces/cors"
@@ -37,6 +39,9 @@ KNOWN: Final = (
     "extensionProviders: [{name: shop-cors-authz-cors,"
     f" envoyExtAuthzGrpc: {{service: {HOST}, port: 9191, timeout: 0.5s, failOpen: false}}}}]"
 )
+SERVED: Final = "/apis/gateway.networking.k8s.io/v1"
+EDGE: Final = f"{SERVED}/namespaces/edge/gateways/edge"
+ORDERS: Final = "/api/v1/namespaces/ambient/services/orders"
 ROUTE: Final = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/shop"
 GATEWAY: Final = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways/edge"
 
@@ -59,13 +64,30 @@ class Case(NamedTuple):
 
 
 PLACES: Final[Mapping[str, Mapping[str, str]]] = {
-    f"/api/v1/namespaces/{name}": {} for name in ("istio-ingress", "shop", "edge", "ambient")
+    **{f"/api/v1/namespaces/{name}": {} for name in ("istio-ingress", "shop", "edge", "ambient")},
+    EDGE: {},
+    ORDERS: {},
 }
+
+
+def _less(path: str) -> dict[str, Mapping[str, str]]:
+    return {each: data for each, data in PLACES.items() if each != path}
+
+
 FOUND: Final[Mapping[str, Mapping[str, str]]] = {
     f"{NAMESPACE}/configmaps/shop-policy": {"policy.yaml": ""},
     f"{NAMESPACE}/configmaps/shop-jwks": {},
     f"{NAMESPACE}/secrets/cors-authz-tls": {"tls.crt": "", "tls.key": "", "ca.crt": ""},
 }
+CLASS: Final = (
+    "integrations: {istio: {attachments: [{name: a, namespace: istio-system, targetRefs: [{kind: GatewayClass,"
+    " name: istio-waypoint}]}, {name: b, namespace: shop, targetRefs: [{kind: ServiceEntry, name: bank}]}]}}"
+)
+ALL_OF_SHOP: Final = "integrations: {istio: {attachments: [{name: a, namespace: shop}]}}"
+MADE: Final = (
+    "integrations: {gatewayApi: {enabled: true, namespace: shop, routes: [{name: shop, parentRefs: [{name: edge}],"
+    " backendRefs: [{name: c}]}]}}"
+)
 EXISTING: Final = ("policy.existingConfigMap:", "jwks.existingConfigMap:", "tls.existingSecret:")
 CASES: Final = {
     "a mesh that does not know the provider": Case(
@@ -158,6 +180,18 @@ CASES: Final = {
         ),
         ("targetRefs[0]", "listeners[1]"),
     ),
+    "no route yet, which the release makes": Case(
+        "values-envoy-gateway",
+        MADE,
+        {DEFAULT: {}, **PLACES, GATEWAY: {"listeners": [{"name": "http"}, {"name": "https"}]}},
+        (),
+    ),
+    "no route, while the release makes its like elsewhere": Case(
+        "values-envoy-gateway",
+        MADE.replace("namespace: shop", "namespace: edge"),
+        {DEFAULT: {}, **PLACES, GATEWAY: {"listeners": [{"name": "http"}, {"name": "https"}]}},
+        ("integrations.envoyGateway.targetRefs[0]: there is no HTTPRoute `shop` in namespace `shop`, so nothing",),
+    ),
     "a Gateway API that is too old for a target": Case(
         "values-envoy-gateway",
         "integrations: {envoyGateway: {targetRefs: [{kind: GRPCRoute, name: shop}], patch: {enabled: false}}}",
@@ -177,6 +211,55 @@ CASES: Final = {
         {MESH: {"mesh": "extensionProviders: [{name: other}]"}, DEFAULT: {}, **PLACES},
         (),
         ("knows no provider",),
+    ),
+    "no Gateway that Istio is attached to, but one of its name elsewhere": Case(
+        "values-istio",
+        "",
+        {MESH: {"mesh": KNOWN}, DEFAULT: {}, **_less(EDGE), GATEWAY: {}},
+        (
+            "attachments[2].targetRefs[0]: there is no Gateway `edge` in namespace `edge`, so nothing would be",
+            "name one that is there, and its namespace by integrations.istio.attachments[2].namespace\n",
+        ),
+        ("attachments[3]",),
+    ),
+    "a Service that Istio is attached to, which is not there": Case(
+        "values-istio",
+        "",
+        {MESH: {"mesh": KNOWN}, DEFAULT: {}, **_less(ORDERS)},
+        ("integrations.istio.attachments[3].targetRefs[0]: there is no Service `orders` in namespace `ambient`, so",),
+        ("attachments[2]",),
+    ),
+    "a class of gateways and a host of others, which Istio is attached to": Case(
+        "values-istio",
+        CLASS,
+        {
+            MESH: {"mesh": KNOWN},
+            DEFAULT: {},
+            **PLACES,
+            "/api/v1/namespaces/istio-system": {},
+            f"{SERVED}/gatewayclasses/istio-waypoint": {},
+            "/apis/networking.istio.io/v1/namespaces/shop/serviceentries/bank": {},
+        },
+        (),
+    ),
+    "no class of gateways and no host of others, which Istio is attached to": Case(
+        "values-istio",
+        CLASS,
+        {MESH: {"mesh": KNOWN}, DEFAULT: {}, **PLACES, "/api/v1/namespaces/istio-system": {}},
+        (
+            "targetRefs[0]: there is no GatewayClass `istio-waypoint`, so nothing would be attached; name one that is",
+            "attachments[1].targetRefs[0]: there is no ServiceEntry `bank` in namespace `shop`, so nothing",
+        ),
+        ("its namespace by integrations.istio.attachments[0]",),
+    ),
+    "a mesh whose root namespace is another": Case(
+        "values-istio",
+        ALL_OF_SHOP,
+        {MESH: {"mesh": f"rootNamespace: shop\n{KNOWN}"}, DEFAULT: {}, **PLACES},
+        ("attachments[0]: `shop` is Istio's root namespace, whence all workloads of the mesh would ask the service",),
+    ),
+    "a mesh whose root namespace is its own": Case(
+        "values-istio", ALL_OF_SHOP, {MESH: {"mesh": KNOWN}, DEFAULT: {}, **PLACES}, ()
     ),
     "no namespace that an attachment is for": Case(
         "values-istio",
@@ -245,6 +328,10 @@ CASES: Final = {
 }
 
 
+def _plural(kind: str) -> str:
+    return PLURALS.get(kind, f"{kind.lower()}s")
+
+
 def _groups() -> dict[str, Any]:
     groups: dict[str, list[dict[str, str]]] = {}
     for version in ISTIO | GATEWAYS:
@@ -258,7 +345,13 @@ def _groups() -> dict[str, Any]:
 
 def _kinds(version: str, kinds: Mapping[str, str]) -> dict[str, Any]:
     resources = [
-        {"name": name, "singularName": "", "namespaced": kind != "Namespace", "kind": kind, "verbs": ["get", "list"]}
+        {
+            "name": name,
+            "singularName": "",
+            "namespaced": kind not in CLUSTER_WIDE,
+            "kind": kind,
+            "verbs": ["get", "list"],
+        }
         for kind, name in kinds.items()
     ]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
@@ -270,7 +363,7 @@ PAGES: Final[dict[str, dict[str, Any]]] = {
     "/apis": _groups(),
     "/api/v1": _kinds("v1", CORE),
     **{
-        f"/apis/{version}": _kinds(version, {each: f"{each.lower()}s" for each in kinds})
+        f"/apis/{version}": _kinds(version, {each: _plural(each) for each in kinds})
         for version, kinds in (ISTIO | GATEWAYS).items()
     },
 }
@@ -292,7 +385,7 @@ def _object(path: str, held: Held) -> tuple[int, dict[str, Any]]:
     if kind:
         return 200, {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "data": dict(data)}
     (version, kind), *_ = [
-        (version, each) for version, kinds in GATEWAYS.items() for each in kinds if f"{each.lower()}s" == plural
+        (version, each) for version, kinds in (ISTIO | GATEWAYS).items() for each in kinds if _plural(each) == plural
     ]
     return 200, {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": dict(data)}
 

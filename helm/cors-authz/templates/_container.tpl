@@ -229,7 +229,7 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
   # A sidecar that Kubernetes knows: it starts before Envoy and ends after it.
   restartPolicy: Always
 {{- end }}
-  args: {{ concat (list "serve") .Values.extraArgs | toJson }}
+  args: {{ concat (list "serve") (default list .Values.extraArgs) | toJson }}
   env: {{- include "cors-authz.own-env" . | trim | nindent 2 }}
 {{- with .Values.extraEnv }}
 {{ toYaml . | indent 2 }}
@@ -250,7 +250,8 @@ OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
   resources: {{- include "cors-authz.resources" . | nindent 4 }}
 {{- $context := deepCopy .Values.securityContext }}
 {{- if eq .Values.mode "sidecar" }}
-{{- $context = merge $context (dict "runAsUser" (int64 .Values.sidecar.runAsUser) "runAsGroup" (int64 .Values.sidecar.runAsUser)) }}
+{{- $owner := int64 .Values.sidecar.runAsUser }}
+{{- $context = mergeOverwrite (dict "runAsGroup" $owner) $context (dict "runAsUser" $owner) }}
 {{- end }}
   securityContext: {{- toYaml $context | nindent 4 }}
   volumeMounts: {{- include "cors-authz.volume-mounts" . | nindent 2 }}

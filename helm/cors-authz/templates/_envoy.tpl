@@ -16,7 +16,7 @@ dict root attachment: whether an attachment's EnvoyFilter takes them off. It wou
 `rules` it takes off none: of what the service is asked about, it blanks them itself.
 */}}
 {{- define "cors-authz.istio-strips" -}}
-{{- if and .root.Values.integrations.stripUpstreamHeaders (not .attachment.rules) (include "cors-authz.takes-envoy-filter" .attachment) -}}
+{{- if and .root.Values.integrations.stripUpstreamHeaders (not .attachment.rules) (include "cors-authz.has-envoy-filter" .) -}}
 true
 {{- end -}}
 {{- end -}}
@@ -28,9 +28,27 @@ true
 {{- range $gateway.targetRefs -}}
 {{- if and (eq .kind "Gateway") (eq .name $gateway.patch.gateway) (not .sectionName) }}{{ $whole = true }}{{ end -}}
 {{- end -}}
-{{- if and .Values.integrations.stripUpstreamHeaders $whole -}}
+{{- if and .Values.integrations.stripUpstreamHeaders $gateway.patch.enabled $whole -}}
 true
 {{- end -}}
+{{- end -}}
+
+{{/* The enabled integrations that take off what upstreams say of CORS. */}}
+{{- define "cors-authz.stripping" -}}
+{{- $integrations := .Values.integrations -}}
+{{- $names := list -}}
+{{- if $integrations.istio.enabled -}}
+{{- range $integrations.istio.attachments -}}
+{{- if include "cors-authz.istio-strips" (dict "root" $ "attachment" .) }}{{ $names = append $names "integrations.istio" }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $integrations.envoyGateway.enabled (include "cors-authz.envoy-gateway-strips" .) -}}
+{{- $names = append $names "integrations.envoyGateway" -}}
+{{- end -}}
+{{- if and $integrations.gatewayApi.enabled $integrations.stripUpstreamHeaders -}}
+{{- $names = append $names "integrations.gatewayApi" -}}
+{{- end -}}
+{{- uniq $names | join ", " -}}
 {{- end -}}
 
 {{- define "cors-authz.initial-metadata" -}}

@@ -16,13 +16,28 @@ extensionProviders:
     statusOnError: {{ .Values.integrations.statusOnError | quote }}
 {{- end -}}
 
-{{/* Whether an EnvoyFilter can go where an attachment goes: it knows workloads and Gateways. */}}
-{{- define "cors-authz.takes-envoy-filter" -}}
-{{- $takes := true -}}
-{{- range .targetRefs -}}
+{{/* Istio's root namespace, whose policies are the whole mesh's: as its configuration says, else where that is. */}}
+{{- define "cors-authz.root-namespace" -}}
+{{- $found := include "cors-authz.mesh-config-map" . | fromYaml -}}
+{{- $place := default "istio-system" .Values.integrations.istio.meshConfigMap | splitList "/" | first -}}
+{{- default $place (fromYaml (default "{}" (default dict $found.data).mesh)).rootNamespace -}}
+{{- end -}}
+
+{{/* dict root attachment: whether it has an EnvoyFilter, which knows workloads and Gateways. */}}
+{{- define "cors-authz.has-envoy-filter" -}}
+{{- $takes := .root.Values.integrations.istio.envoyFilter.enabled -}}
+{{- range .attachment.targetRefs -}}
 {{- if ne .kind "Gateway" }}{{ $takes = false }}{{ end -}}
 {{- end -}}
 {{- $takes | ternary "true" "" -}}
+{{- end -}}
+
+{{/* How Envoy speaks TLS. What Istio's own certificates name is no host, and Istio knows it. */}}
+{{- define "cors-authz.istio-tls" -}}
+{{- $tls := .Values.integrations.istio.tls -}}
+{{- $host := include "cors-authz.host" . -}}
+{{- $named := eq $tls.mode "ISTIO_MUTUAL" | ternary dict (dict "sni" $host "subjectAltNames" (list $host)) -}}
+{{- merge (deepCopy $tls) $named | toYaml -}}
 {{- end -}}
 
 {{/* An attachment's targets. Istio reads one of another group, or of none, as no target of its own, and attaches nothing. */}}

@@ -55,6 +55,17 @@
 {{- printf "%s.%s.svc.%s" (include "cors-authz.named" (list . "headless")) .Release.Namespace .Values.clusterDomain -}}
 {{- end -}}
 
+{{/* Whether the Service's own address leads to the pods of one node alone. */}}
+{{- define "cors-authz.traffic-policy" -}}
+{{- default (eq .Values.mode "daemonset" | ternary "Local" "Cluster") .Values.service.internalTrafficPolicy -}}
+{{- end -}}
+
+{{/* What an Envoy of one's own asks: each pod, or that of its node. */}}
+{{- define "cors-authz.endpoint" -}}
+{{- $is_of_node := and (eq .Values.mode "daemonset") (eq (include "cors-authz.traffic-policy" .) "Local") -}}
+{{- include ($is_of_node | ternary "cors-authz.host" "cors-authz.headless-host") . -}}
+{{- end -}}
+
 {{- define "cors-authz.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}
@@ -86,11 +97,11 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- include "cors-authz.joined" (list $root.Values.commonLabels (last . | kindIs "map" | ternary (last .) dict) $own $component) -}}
 {{- end -}}
 
-{{/* A list of mappings as one; the later win. Not `merge`, which takes an empty text for none. */}}
+{{/* A list of mappings as one; the later win, and a null says nothing. Not `merge`, which takes an empty text for none. */}}
 {{- define "cors-authz.joined" -}}
 {{- $joined := dict -}}
 {{- range . -}}
-{{- range $key, $value := . }}{{ $_ := set $joined $key $value }}{{ end -}}
+{{- range $key, $value := . }}{{ if not (kindIs "invalid" $value) }}{{ $_ := set $joined $key $value }}{{ end }}{{ end -}}
 {{- end -}}
 {{- toYaml $joined -}}
 {{- end -}}
