@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cors_authz._gen.wire.external_auth_pb2 import AttributeContext, CheckRequest
@@ -32,8 +34,8 @@ resourceGroups:
 """
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cors_authz", "serve", *arguments]
+def command(verb: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cors_authz", verb, *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -41,10 +43,31 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
-def ended(*arguments: str) -> tuple[int, str]:
+def ended(*arguments: str, **variables: str) -> tuple[int, str]:
     """Run a service that cannot start, and give its exit code and what it said."""
-    run = subprocess.run(command(*arguments), env=environment(), capture_output=True, timeout=SECONDS, check=False)
+    words, env = command("serve", *arguments), environment() | variables
+    run = subprocess.run(words, env=env, capture_output=True, timeout=SECONDS, check=False)
     return run.returncode, run.stderr.decode()
+
+
+@contextmanager
+def started(
+    words: Sequence[str], log: Path, ready: str, **variables: str
+) -> Iterator[tuple[subprocess.Popen[bytes], re.Match[str]]]:
+    """Run a process until the block ends, and give it with what its log, its standard error, said to be ready.
+
+    SIGTERM ends it, where the test has not; one that does not heed that is killed, and fails the test.
+    """
+    with ExitStack() as ending:
+        stderr = ending.enter_context(log.open("wb"))
+        process = ending.enter_context(subprocess.Popen(words, env=environment() | variables, stderr=stderr))
+        ending.callback(process.kill)
+        ending.callback(process.wait, SECONDS)
+        ending.callback(process.terminate)
+        until(lambda: process.poll() is not None or re.search(ready, log.read_text()) is not None)
+        said = re.search(ready, log.read_text())
+        assert said, log.read_text()
+        yield process, said
 
 
 def free_ports(count: int = 1) -> int:

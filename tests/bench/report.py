@@ -32,6 +32,8 @@ _GROWTH: Final = (
 )
 _WATCHED_COLUMNS: Final = (("", "CPU µs"), ("_more", "more than the least"))
 _NO_VALUE: Final = "-"
+# Without these words a reader takes the rows of the wheel for those of `pip install`, which has the source.
+_OURS, _FROM_SOURCE, _NATIVE = "cors-authz, ", ", from source", ", native wheel"
 
 
 def brief(results: Mapping[str, Any]) -> str:
@@ -39,7 +41,7 @@ def brief(results: Mapping[str, Any]) -> str:
     alone, behind_envoy = results.get("decisions", {}), results.get("envoy", {})
     rows = [
         (
-            name,
+            _server(name),
             *(_cell(loads.get(load, {}), "cpu_us") for load in ("hot", "mixed")),
             *(_cell(behind_envoy.get(name, {}), field) for field in ("rate", "p50_ms", "p99_ms")),
         )
@@ -106,7 +108,7 @@ def _decisions(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         head += [f"{title}: CPU µs", "checks/s"]
     body = []
     for name, loads in rows.items():
-        line = [name]
+        line = [_server(name)]
         for load, _ in _LOADS:
             measured = loads.get(load, {})
             line += [_cell(measured, "cpu_us"), _cell(measured, "rate")]
@@ -127,7 +129,7 @@ def _loader(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
 
 def _envoy(rows: Mapping[str, Mapping[str, float]]) -> str:
     plain = min(row["single_p50_ms"] for row in rows.values())
-    added = {name: {**row, "added_p50_ms": row["single_p50_ms"] - plain} for name, row in rows.items()}
+    added = {_server(name): {**row, "added_p50_ms": row["single_p50_ms"] - plain} for name, row in rows.items()}
     return _columns("through Envoy", added, _ENVOY)
 
 
@@ -162,6 +164,11 @@ def _columns(title: str, rows: Mapping[str, Mapping[str, float]], columns: Seque
 
 def _cell(row: Mapping[str, float], field: str) -> str:
     return _number(row[field]) if field in row else _NO_VALUE
+
+
+def _server(name: str) -> str:
+    """Say of a server of ours that it is the native wheel, where it is."""
+    return f"{name}{_NATIVE}" if name.startswith(_OURS) and not name.endswith(_FROM_SOURCE) else name
 
 
 def _number(value: float) -> str:

@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from cors_authz._gen.wire.external_auth_pb2 import CheckRequest
 from cors_authz.demo.envoy_process import EnvoyProcess, find_envoy
-from cors_authz.envoy.bootstrap import Address, Config, Options, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config, Options, bootstrap
 from tests.bench import build
 from tests.bench.cpu import cpu_time, descendants
 from tests.bench.decisions import QUEUE, THREADS, probe, static_answer

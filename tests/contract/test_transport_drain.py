@@ -183,4 +183,8 @@ def test_draining_says_so_and_serves_on_before_anything_ends(make: Maker, addres
 
 
 def test_a_transport_that_never_listened_drains_at_once(make: Maker) -> None:
-    make(backwards, Health(), now_seconds, TransportOptions()).drain(0, TIMEOUT, lambda _seconds: None)
+    health, waited, began = Health(), list[float](), time.monotonic()
+    health.say("", serving=True)
+    make(backwards, health, now_seconds, TransportOptions()).drain(2.5, TIMEOUT, waited.append)
+    assert (waited, health.status("")) == ([2.5], NOT_SERVING)
+    assert time.monotonic() - began < TIMEOUT / 2

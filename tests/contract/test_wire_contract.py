@@ -44,7 +44,6 @@ OFFICIAL = {
     "HeaderValueOption": "envoy.config.core.v3.HeaderValueOption",
     "HttpStatus": "envoy.type.v3.HttpStatus",
     "Metadata": "envoy.config.core.v3.Metadata",
-    "Node": "envoy.config.core.v3.Node",
     "OkHttpResponse": "envoy.service.auth.v3.OkHttpResponse",
     "ResponseFlags": "envoy.data.accesslog.v3.ResponseFlags",
     "SocketAddress": "envoy.config.core.v3.SocketAddress",

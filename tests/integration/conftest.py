@@ -17,7 +17,8 @@ from cors_authz._gen.wire.external_auth_pb2 import CheckRequest
 from cors_authz._gen.wire.health_pb2 import HealthCheckResponse
 from cors_authz.demo.envoy_process import EnvoyProcess, find_envoy
 from cors_authz.demo.upstream import Upstream
-from cors_authz.envoy.bootstrap import Address, Config, Options, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config, Options, bootstrap
 
 if TYPE_CHECKING:
     import ssl

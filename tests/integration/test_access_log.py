@@ -6,10 +6,10 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -31,12 +31,13 @@ from cors_authz.edge.policy_store import ActivePolicy
 from cors_authz.edge.service import CheckService, Watch
 from cors_authz.edge.tokens import TokenReader
 from cors_authz.edge.transport.interface import HEALTH_CHECK_METHOD
-from cors_authz.envoy.bootstrap import Address, Config, Options
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config, Options
 from cors_authz.envoy.encode import Encoder
 from cors_authz.policy.document import Source
 from cors_authz.policy.load import load_policy
 from tests.integration.conftest import Answer, Check, Mesh, MeshFactory
-from tests.serving import SECONDS, environment, until
+from tests.serving import SECONDS, command, started, until
 
 DECISION_ID = "0123456789abcdef0123456789abcdef"
 SHOP = "https://shop.example"
@@ -103,7 +104,10 @@ end
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 DISABLED = {"@type": f"type.googleapis.com/{EXT_AUTHZ.replace('filters', 'extensions.filters')}.v3.ExtAuthzPerRoute"}
 UNCHECKED = {"typed_per_filter_config": {EXT_AUTHZ: DISABLED | {"disabled": True}}}
-OPTIONS = Options(
+# Five times the usual: on a busy machine a check may take longer than a try, and be decided twice, or never.
+PATIENT = Options(timeout_ms=2500)
+OPTIONS = replace(
+    PATIENT,
     http_filters_before=[
         {
             "name": "envoy.filters.http.lua",
@@ -348,19 +352,9 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     policy, lines, log = folder / "policy.yaml", folder / "lines.jsonl", folder / "log"
     policy.write_text(POLICY)
     options = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--lines", str(lines))
-    command = [sys.executable, "-m", "cors_authz", "access-log", "--policy", str(policy), *options]
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command, env=environment(), stderr=stderr)
-    try:
-        until(lambda: process.poll() is not None or "are compared on" in log.read_text())
-        found = re.search(r"are compared on (\S+)", log.read_text())
-        metrics = re.search(r"http://(\S+)/metrics", log.read_text())
-        assert found, log.read_text()
-        assert metrics, log.read_text()
-        yield Running(process, log, found[1], metrics[1], lines)
-    finally:
-        process.kill()
-        process.wait()
+    words = command("access-log", "--policy", str(policy), *options)
+    with started(words, log, r"(?s)http://(\S+)/metrics.*are compared on (\S+)\s") as (process, said):
+        yield Running(process, log, address=said[2], metrics=said[1], lines=lines)
 
 
 @pytest.fixture(scope="module")
@@ -377,11 +371,7 @@ def logged_mesh(mesh: MeshFactory, listener: Running) -> Mesh:
         resources["clusters"].append({"name": "nowhere", "type": "STATIC", "load_assignment": assignment})
 
     meddled = {f"/{deed}": (("x-meddle", deed),) for deed in ("overwrite", "double", "strip")}
-    options = Options(
-        access_logs=Address.parse(listener.address),
-        http_filters_before=OPTIONS.http_filters_before,
-        routes=OPTIONS.routes,
-    )
+    options = replace(OPTIONS, access_logs=Address.parse(listener.address))
     return mesh(_check(), options=options, alter=alter, upstream=Upstream(extra_headers={"/own": OWN_CORS, **meddled}))
 
 
@@ -463,7 +453,7 @@ def test_an_envoy_that_heeds_no_decision_is_found_out(told: object, mesh: MeshFa
         manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
         manager["http_filters"][0]["typed_config"]["shadow_mode"] = True
 
-    lax = mesh(_check(), options=Options(access_logs=Address.parse(listener.address)), alter=heed_nothing)
+    lax = mesh(_check(), options=replace(PATIENT, access_logs=Address.parse(listener.address)), alter=heed_nothing)
     before = len(listener.told())
     assert lax.request("DELETE", "/refused", headers=[("origin", SHOP)]).status == 200
     lax.service.check = _fail
@@ -480,7 +470,7 @@ def test_an_envoy_whose_stream_was_ended_opens_another(mesh: MeshFactory) -> Non
     listener = Listener(inbox, figures, time.monotonic, options)
     comparison = Comparison(inbox, every_route, figures, lambda line, **_: lines.append(line), 1)
     comparison.start()
-    logging = mesh(_check(), options=Options(access_logs=Address.parse(listener.listen())))
+    logging = mesh(_check(), options=replace(PATIENT, access_logs=Address.parse(listener.listen())))
 
     def streams() -> list[object]:
         return [sample.value for sample in figures.samples() if sample.metric is ACCESS_LOG_STREAMS]
@@ -532,9 +522,8 @@ def test_a_redirect_that_envoy_itself_follows_is_no_alarm(mesh: MeshFactory, lis
             config["static_resources"]["clusters"].append(cluster)
 
         route = {"cluster": "redirecting", "internal_redirect_policy": {"redirect_response_codes": [302]}}
-        options = Options(
-            access_logs=Address.parse(listener.address), routes=[{"match": {"prefix": "/followed"}, "route": route}]
-        )
+        routes = [{"match": {"prefix": "/followed"}, "route": route}]
+        options = replace(PATIENT, access_logs=Address.parse(listener.address), routes=routes)
         before = len(listener.told())
         following = mesh(_check(), options=options, alter=redirect)
         assert following.request("GET", "/followed", headers=[("origin", SHOP)]).status == 200

@@ -26,7 +26,7 @@ from cors_authz.demo.run import DemoOptions, run_demo
 from cors_authz.demo.screen import commands
 from cors_authz.demo.stage import Ports, Stage, StageError, open_stage
 from cors_authz.demo.tour import STEPS, Call, send
-from cors_authz.envoy.bootstrap import Address
+from cors_authz.envoy.address import Address
 from cors_authz.pdp.decision import Reason
 
 ANY_PORTS = Ports(envoy=0)
@@ -350,7 +350,7 @@ EDITS = {
         "sunset: 2099-12-31",
         Call("GET", API, "/v1/products", {"origin": f"http://{SHOP}"}),
         "sunset",
-        before=(410, "Wed, 31 Dec 2025 00:00:00 GMT"),
+        before=(410, ""),
         after=(200, "Thu, 31 Dec 2099 00:00:00 GMT"),
     ),
 }

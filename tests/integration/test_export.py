@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,14 +23,16 @@ from cors_authz.demo.identity import Issuer
 from cors_authz.demo.stage import ENVIRONMENT, write_policy
 from cors_authz.demo.upstream import Upstream
 from cors_authz.edge.clock import monotonic_seconds, now_seconds
-from cors_authz.envoy.bootstrap import Address, Config
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config
 from cors_authz.envoy.parts import Part
 from tests.contract.test_transport_tls import AUTHORITY, CALLER, SERVER
 from tests.integration.conftest import Answer, Mesh, MeshFactory, Service
-from tests.serving import POLICY_TEXT, command, environment, until
+from tests.serving import POLICY_TEXT, command, started, until
 
 ALLOW: Final = CheckResponse(status=Status(code=0)).SerializeToString()
-LOOPBACK: Final = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+# Five times the usual: a busy machine stalls a check for longer than a try has.
+LOOPBACK: Final = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--timeout-ms", "2500")
 
 
 def exported(*arguments: str) -> str:
@@ -127,16 +128,8 @@ class Stage(NamedTuple):
         """Run the service as a process."""
         log = self.policy.with_name("log")
         options = ("--policy", str(self.policy), "--environment", ENVIRONMENT, "--drain-seconds", "0", *arguments)
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(command(*options), env=environment(), stderr=stderr)
-        try:
-            until(lambda: process.poll() is not None or "decides on" in log.read_text())
-            found = re.search(r"decides on (\S+) as", log.read_text())
-            assert found, log.read_text()
-            yield Address.parse(found[1]), process
-        finally:
-            process.kill()
-            process.wait()
+        with started(command("serve", *options), log, r"decides on (\S+) as") as (process, said):
+            yield Address.parse(said[1]), process
 
 
 OWN_CORS: Final = (("access-control-allow-origin", "*"), ("access-control-allow-credentials", "true"))
@@ -313,7 +306,8 @@ WISHES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 @pytest.mark.parametrize("sentence", WISHES)
 def test_no_client_chooses_how_long_or_how_often_a_check_is_tried(sentence: str, trusting: Mesh) -> None:
     def longer_than_a_try(_: bytes) -> bytes:
-        time.sleep(0.15)
+        # By far: where both are due when a stalled Envoy goes on, it takes the answer.
+        time.sleep(0.3)
         return ALLOW
 
     trusting.service.check = longer_than_a_try
@@ -322,8 +316,8 @@ def test_no_client_chooses_how_long_or_how_often_a_check_is_tried(sentence: str,
     answer = trusting.request("GET", "/", headers=WISHES[sentence])
     took = monotonic_seconds() - began
 
-    # Four tries of 0.1 s, and 0.5 s for all of them: a busy machine may come to three.
-    assert (answer.status, len(trusting.service.requests) in {3, 4}, 0.4 <= took < 2) == (503, True, True)
+    # Four tries of 0.1 s, and 0.5 s for all of them: a busy machine may come to fewer.
+    assert (answer.status, len(trusting.service.requests) in {2, 3, 4}, 0.4 <= took < 2) == (503, True, True)
 
 
 def test_an_endless_request_id_of_a_trusted_client_reaches_the_service_cut(trusting: Mesh) -> None:
@@ -389,24 +383,17 @@ def about_cors(answer: Answer) -> tuple[tuple[str, str], ...]:
 # --- What clients got, told by TLS ------------------------------------------------------------------------------------
 
 
+DEMANDING: Final = r"are compared on (\S+) \(TLS on, callers need a certificate\)"
+
+
 @contextmanager
 def told(folder: Path, pem: Path) -> Iterator[tuple[Address, Path]]:
     """Run the listener of the access log, which demands certificates; give its address, and the file of its lines."""
     lines, log = folder / "lines.jsonl", folder / "log"
     served = ("--tls-cert", str(pem / "server.pem"), "--tls-key", str(pem / "server.key"))
     options = ("--listen", "127.0.0.1:0", "--lines", str(lines), *served, "--tls-client-ca", str(pem / "ca.pem"))
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cors_authz", "access-log", *options], env=environment(), stderr=stderr
-        )
-    try:
-        until(lambda: process.poll() is not None or "are compared on" in log.read_text())
-        found = re.search(r"are compared on (\S+)", log.read_text())
-        assert found, log.read_text()
-        yield Address.parse(found[1]), lines
-    finally:
-        process.kill()
-        process.wait()
+    with started(command("access-log", *options), log, DEMANDING) as (_, said):
+        yield Address.parse(said[1]), lines
 
 
 def failed(mesh: Mesh) -> bool:

@@ -34,7 +34,8 @@ from cors_authz._gen.wire.external_auth_pb2 import (
 )
 from cors_authz.demo.envoy_process import EnvoyError, EnvoyProcess, find_envoy
 from cors_authz.demo.upstream import Page, Upstream
-from cors_authz.envoy.bootstrap import Address, Config, Options, Tls, authz_cluster, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config, Options, Tls, authz_cluster, bootstrap
 from tests.integration.conftest import Service
 
 if TYPE_CHECKING:

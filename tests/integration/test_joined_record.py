@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +14,9 @@ import pytest
 
 from cors_authz.demo.envoy_process import EnvoyProcess
 from cors_authz.demo.upstream import Upstream
-from cors_authz.envoy.bootstrap import Address, Options, bootstrap
-from tests.serving import SECONDS, environment, until
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Options, bootstrap
+from tests.serving import SECONDS, command, environment, started, until
 
 SHOP: Final = "https://shop.example"
 ANY_PORT: Final = Address("127.0.0.1", 0)
@@ -40,23 +39,13 @@ resourceGroups:
 @contextmanager
 def running(verb: str, log: Path, listens: str, *arguments: str) -> Iterator[Address]:
     """Run a verb until it says where it listens, and end it."""
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cors_authz", verb, *arguments], env=environment(), stderr=stderr
-        )
-    try:
-        until(lambda: process.poll() is not None or listens in log.read_text())
-        found = re.search(rf"{listens} (\S+)", log.read_text())
-        assert found, log.read_text()
-        yield Address.parse(found[1])
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
+    with started(command(verb, *arguments), log, rf"{listens} (\S+)\s") as (_, said):
+        yield Address.parse(said[1])
 
 
 def shown(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cors_authz", "audit", "show", "-o", "json", *arguments]
-    told = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=True)
+    words = command("audit", "show", "-o", "json", *arguments)
+    told = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=True)
     joined: dict[str, Any] = json.loads(told.stdout)
     return joined
 
@@ -75,7 +64,9 @@ def test_an_upstream_that_says_another_permission_is_seen_in_the_joined_record(
         running("serve", tmp_path / "serve.log", "decides on", *serve) as service,
         running("access-log", tmp_path / "access.log", "are compared on", *collect) as listener,
     ):
-        config = bootstrap(ANY_PORT, [service], upstream.address, ANY_PORT, Options(access_logs=listener, shadow=True))
+        # Five times the usual: on a busy machine the first check may take longer than a try, and be decided twice.
+        options = Options(timeout_ms=2500, access_logs=listener, shadow=True)
+        config = bootstrap(ANY_PORT, [service], upstream.address, ANY_PORT, options)
         with EnvoyProcess(envoy_binary, config) as envoy:
             connection = http.client.HTTPConnection(envoy.address.host, envoy.address.port, timeout=SECONDS)
             connection.request("GET", "/own", headers={"host": "api.example", "origin": SHOP})
@@ -98,6 +89,6 @@ def test_an_upstream_that_says_another_permission_is_seen_in_the_joined_record(
 def test_a_request_that_no_file_knows_is_told_so(kind: str, tmp_path: Path) -> None:
     file = tmp_path / f"{kind}.jsonl"
     file.write_text("")
-    command = [sys.executable, "-m", "cors_authz", "audit", "show", "--request", "r", str(file)]
-    told = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False)
+    words = command("audit", "show", "--request", "r", str(file))
+    told = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (told.returncode, "no line of these files" in told.stderr + told.stdout) == (1, True)

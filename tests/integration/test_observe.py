@@ -104,6 +104,18 @@ def test_the_commands_that_it_names_read_what_it_tells(running: Callable[..., su
     assert re.search(r"^Ended\. Decisions: [0-9]+ \(allow [0-9]+", rest, re.MULTILINE), rest
 
 
+def test_no_page_says_that_it_saw_nothing(running: Callable[..., subprocess.Popen[str]]) -> None:
+    process = running("--lines")
+    lines = _until_decision(process)
+    (port,) = re.findall(r"^Envoy +http://127\.0\.0\.1:(\d+)$", "".join(lines), re.MULTILINE)
+    for path in ("/", "/seen?of=1"):
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=SECONDS)
+        connection.request("GET", path, headers={"host": f"shop.localhost:{port}"})
+        # The upstream repeats what reached it.
+        assert json.loads(connection.getresponse().read())["path"] == path
+        connection.close()
+
+
 def _until_decision(process: subprocess.Popen[str]) -> list[str]:
     lines: list[str] = []
     assert process.stdout is not None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -18,7 +16,7 @@ import grpc
 import pytest
 
 from cors_authz.edge.transport.interface import CHECK_METHOD
-from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, environment, free_ports, until
+from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, free_ports, started, until
 
 PROMETHEUS: Final = shutil.which("prometheus")
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed; Debian has it as `prometheus`")
@@ -29,11 +27,10 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 class Served(NamedTuple):
-    """The service: where its checks are answered, where its metrics are read, and its log."""
+    """The service: where its checks are answered, and where its metrics are read."""
 
     channel: grpc.Channel
     metrics: str
-    log: Path
 
     def check(self, raw: bytes, times: int) -> None:
         """Ask for the same decision again and again."""
@@ -44,22 +41,16 @@ class Served(NamedTuple):
 
 @contextmanager
 def service(folder: Path) -> Iterator[Served]:
-    log = folder / "log"
     # Every check is sampled, and nobody takes the spans: that costs the exemplars nothing.
     sampled = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{LOOPBACK}:1", "OTEL_TRACES_SAMPLER": "always_on"}
     listen = ("--listen", f"{LOOPBACK}:0", "--metrics-listen", f"{LOOPBACK}:0", "--drain-seconds", "0")
-    with log.open("wb") as stderr, ExitStack() as running:
-        process = subprocess.Popen(
-            command("--policy", str(folder / "policy.yaml"), *listen), env=environment() | sampled, stderr=stderr
-        )
-        running.callback(process.wait)
-        running.callback(process.terminate)
-        until(lambda: process.poll() is not None or "decides on" in log.read_text())
-        told = log.read_text()
-        checks, metrics = (re.findall(said, told) for said in (r"decides on (\S+)", r"read at http://(\S+)/metrics"))
-        assert (len(checks), len(metrics)) == (1, 1), told
-        channel = running.enter_context(grpc.insecure_channel(checks[0]))
-        yield Served(channel, metrics[0], log)
+    words = command("serve", "--policy", str(folder / "policy.yaml"), *listen)
+    ready = r"(?s)read at http://(\S+)/metrics.*decides on (\S+) as"
+    with (
+        started(words, folder / "log", ready, **sampled) as (_, said),
+        grpc.insecure_channel(said[2]) as channel,
+    ):
+        yield Served(channel, said[1])
 
 
 class Prometheus(NamedTuple):
@@ -95,28 +86,23 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     (folder / "rules.yaml").write_text(quickened_rules())
     job = {
         "job_name": "cors-authz",
-        "scrape_interval": "250ms",
-        "scrape_timeout": "250ms",
+        # A scrape that a busy machine has no time for leaves no value until the next.
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
         "static_configs": [{"targets": [target]}],
     }
     config = {"global": {"evaluation_interval": "500ms"}, "rule_files": ["rules.yaml"], "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(json.dumps(config))
     address = f"{LOOPBACK}:{free_ports()}"
-    options = (
+    words = (
+        PROMETHEUS,
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address={address}",
         "--enable-feature=exemplar-storage",
     )
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen([PROMETHEUS, *options], stdout=log, stderr=log, env={"PATH": os.defpath})
-    try:
-        until(lambda: process.poll() is not None or b"ready to receive" in (folder / "prometheus.log").read_bytes())
-        assert process.poll() is None, (folder / "prometheus.log").read_text()
+    with started(words, folder / "prometheus.log", "ready to receive"):
         yield Prometheus(address)
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
 
 
 @pytest.fixture

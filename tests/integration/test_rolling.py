@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import re
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -21,8 +19,8 @@ from click.testing import CliRunner
 from cors_authz.cli.main import cli
 from cors_authz.demo.envoy_process import EnvoyProcess
 from cors_authz.demo.upstream import Upstream
-from cors_authz.envoy.bootstrap import Address
-from tests.serving import POLICY_TEXT, SECONDS, command, environment, until
+from cors_authz.envoy.address import Address
+from tests.serving import POLICY_TEXT, SECONDS, command, started, until
 
 LANES: Final = 8
 LANE_PAUSE_SECONDS: Final = 0.2
@@ -36,6 +34,7 @@ class Instance:
     def __init__(self, policy: Path, log: Path) -> None:
         self._options = ("--policy", str(policy))
         self._log = log
+        self._running = ExitStack()
         self.address = "127.0.0.1:0"
 
     def __enter__(self) -> Self:
@@ -44,16 +43,14 @@ class Instance:
 
     def __exit__(self, *_: object) -> None:
         self.end(signal.SIGKILL)
+        self._running.close()
 
     def start(self) -> None:
         """Start it, and wait until it decides."""
-        with self._log.open("wb") as stderr:
-            arguments = command(*self._options, "--listen", self.address)
-            self.process = subprocess.Popen(arguments, env=environment(), stderr=stderr)
-        until(lambda: self.process.poll() is not None or "decides on" in self._log.read_text())
-        found = re.search(r"decides on (\S+) as", self._log.read_text())
-        assert found, self._log.read_text()
-        self.address = found[1]
+        words = command("serve", *self._options, "--listen", self.address)
+        running = started(words, self._log, r"decides on (\S+) as")
+        self.process, said = self._running.enter_context(running)
+        self.address = said[1]
 
     def end(self, number: signal.Signals) -> None:
         """End it by a signal, and wait until it is gone."""

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from cors_authz.edge.transport.interface import CHECK_METHOD
-from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, ended, environment, free_ports, until
+from tests.serving import POLICY_TEXT, ROOT, SECONDS, asked, command, ended, environment, free_ports, started, until
 
 WORKERS = 2
 LISTED, UNLISTED = "https://shop.example", "https://evil.example"
@@ -50,19 +50,12 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     log = tmp_path_factory.mktemp("log") / "log"
     options = ("--workers", str(WORKERS), "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command("--policy", str(policy), *options), env=environment(), stderr=stderr)
-    try:
-        pattern = re.compile(r"decides on (\S+), (\S+) as")
-        until(lambda: process.poll() is not None or pattern.search(log.read_text()) is not None)
-        text = log.read_text()
-        found = pattern.search(text)
-        assert found, text
-        metrics = dict(re.findall(r"worker (\d) .* metrics are read at http://([0-9.:]+)/metrics", text))
-        yield Running(found.groups(), tuple(metrics[str(number)] for number in range(WORKERS)))
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
+    words = command("serve", "--policy", str(policy), "--drain-seconds", "0", *options)
+    with started(words, log, r"decides on (\S+), (\S+) as") as (_, said):
+        # Each worker writes lines of its own, some of them after that one.
+        told = re.compile(r"worker (\d) .* metrics are read at http://([0-9.:]+)/metrics")
+        until(lambda: len(told.findall(log.read_text())) == WORKERS)
+        yield Running(said.groups(), tuple(metrics for _, metrics in sorted(told.findall(log.read_text()))))
 
 
 def test_each_worker_tells_its_own_decisions_and_the_one_revision(running: Running) -> None:
@@ -87,14 +80,7 @@ def test_who_asks_is_read_from_all_workers_by_the_command_line(running: Running,
     before = sum(running.read(worker, "/origins").count(UNLISTED) for worker in range(WORKERS))
     assert before == WORKERS
     told = subprocess.run(
-        [
-            *command()[:3],
-            "origins",
-            "unknown",
-            "--policy",
-            str(policy),
-            *(f"http://{each}" for each in running.metrics),
-        ],
+        command("origins", "unknown", "--policy", str(policy), *(f"http://{each}" for each in running.metrics)),
         env=environment(),
         cwd=ROOT,
         capture_output=True,

@@ -32,7 +32,8 @@ from cors_authz.demo.envoy_process import EnvoyProcess
 from cors_authz.demo.upstream import Upstream
 from cors_authz.edge.transport.health import POLICY
 from cors_authz.edge.transport.interface import CHECK_METHOD, HEALTH_CHECK_METHOD
-from cors_authz.envoy.bootstrap import Address, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Options, bootstrap
 from tests.serving import (
     POLICY_TEXT,
     ROOT,
@@ -40,9 +41,9 @@ from tests.serving import (
     asked,
     command,
     ended,
-    environment,
     free_ports,
     signal_another_thread,
+    started,
     until,
 )
 
@@ -58,21 +59,16 @@ class Worker(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A supervisor and its log."""
+    """A supervisor, its log, and where it says that its workers decide."""
 
     process: subprocess.Popen[bytes]
     log: Path
+    addresses: list[str]
 
     def workers(self) -> dict[int, Worker]:
         """Give the workers by number, each as it was last started."""
         found = re.findall(r"worker (\d+) \(process (\d+)\) decides on (\S+)", self.log.read_text())
         return {int(number): Worker(int(pid), address) for number, pid, address in found}
-
-    def addresses(self) -> list[str]:
-        """Give what the log lists for all of them."""
-        found = re.search(r"revision \S+, decides on (.+) as prod", self.log.read_text())
-        assert found, self.log.read_text()
-        return found[1].split(", ")
 
 
 def call(address: str, method: str, message: bytes) -> bytes:
@@ -107,18 +103,10 @@ def is_alive(pid: int) -> bool:
 
 @contextmanager
 def serving(policy: Path, log: Path, *arguments: str) -> Iterator[Running]:
-    options = ("--policy", str(policy), "--workers", "2", "--listen", "127.0.0.1:0", "--drain-seconds", "0.5")
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command(*options, *arguments), env=environment(), stderr=stderr)
-    running = Running(process, log)
-    try:
-        until(lambda: process.poll() is not None or " as prod" in log.read_text())
-        assert process.poll() is None, log.read_text()
-        yield running
-    finally:
-        process.kill()
-        process.wait()
-        until(lambda: not any(is_alive(worker.pid) for worker in running.workers().values()))
+    options = ("--policy", str(policy), "--workers", "2", "--listen", "127.0.0.1:0", "--drain-seconds", "0")
+    words = command("serve", *options, *arguments)
+    with started(words, log, r"revision \S+, decides on (.+) as prod") as (process, said):
+        yield Running(process, log, said[1].split(", "))
 
 
 @pytest.fixture
@@ -160,7 +148,7 @@ def test_a_worker_that_is_killed_under_load_comes_back_at_its_address_with_the_s
 ) -> None:
     with serving(policy, tmp_path / "log") as running:
         before = running.workers()
-        with Load(running.addresses()) as load:
+        with Load(running.addresses) as load:
             os.kill(before[1].pid, signal.SIGKILL)
             until(lambda: running.workers()[1] != before[1])
             until(lambda: len(load.said) > 20)
@@ -198,7 +186,7 @@ def test_a_worker_that_cannot_be_started_ends_nobody_else_and_starts_when_it_can
 
 def test_a_new_version_is_in_force_in_all_workers(policy: Path, tmp_path: Path) -> None:
     with serving(policy, tmp_path / "log") as running:
-        addresses = running.addresses()
+        addresses = running.addresses
         with Load(addresses) as load:
             policy.write_text(POLICY_TEXT.replace("r1", "r2"))
             until(lambda: {check(address) for address in addresses} == {Decided(0, "r2")})
@@ -210,7 +198,7 @@ def test_a_new_version_is_in_force_in_all_workers(policy: Path, tmp_path: Path) 
 
 def test_a_bad_version_shows_in_the_health_of_all_workers_restarted_ones_too(policy: Path, tmp_path: Path) -> None:
     with serving(policy, tmp_path / "log") as running:
-        addresses = running.addresses()
+        addresses = running.addresses
         assert [health(address, POLICY) for address in addresses] == [SERVING] * 2
         policy.write_text(POLICY_TEXT.replace("https://shop.example", "null"))
         until(lambda: [health(address, POLICY) for address in addresses] == [NOT_SERVING] * 2)
@@ -229,8 +217,8 @@ def test_a_bad_version_shows_in_the_health_of_all_workers_restarted_ones_too(pol
 def test_a_signal_drains_all_workers_and_ends_when_they_ended(
     number: signal.Signals, policy: Path, tmp_path: Path
 ) -> None:
-    with serving(policy, tmp_path / "log") as running:
-        addresses = running.addresses()
+    with serving(policy, tmp_path / "log", "--drain-seconds", "2") as running:
+        addresses = running.addresses
         with Load(addresses) as load:
             running.process.send_signal(number)
             until(lambda: [health(address) for address in addresses] == [NOT_SERVING] * 2)
@@ -284,20 +272,20 @@ def test_workers_do_not_outlive_a_supervisor_that_is_killed(policy: Path, tmp_pa
 def test_sockets_are_numbered_and_those_of_a_killed_predecessor_do_not_hinder(policy: Path, tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s.sock"
     with serving(policy, tmp_path / "log", "--listen", address) as running:
-        assert running.addresses() == [f"{address}-0", f"{address}-1"]
+        assert running.addresses == [f"{address}-0", f"{address}-1"]
         pids = [worker.pid for worker in running.workers().values()]
         for pid in (running.process.pid, *pids):
             os.kill(pid, signal.SIGKILL)
         until(lambda: not any(is_alive(pid) for pid in pids))
     assert sorted(file.name for file in tmp_path.glob("s.sock*")) == ["s.sock-0", "s.sock-1"]
     with serving(policy, tmp_path / "log", "--listen", address) as running:
-        assert [check(address) for address in running.addresses()] == [Decided(0, "r1")] * 2
+        assert [check(address) for address in running.addresses] == [Decided(0, "r1")] * 2
 
 
 def test_ports_follow_the_one_that_is_given(policy: Path, tmp_path: Path) -> None:
     port = free_ports(2)
     with serving(policy, tmp_path / "log", "--listen", f"127.0.0.1:{port}") as running:
-        assert running.addresses() == [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
+        assert running.addresses == [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
 
 
 def test_one_busy_port_among_them_ends_the_start_with_its_address(policy: Path) -> None:
@@ -336,8 +324,10 @@ def test_envoy_asks_each_worker_in_turn_and_a_killed_one_fails_no_request(
 ) -> None:
     any_port = Address("127.0.0.1", 0)
     with serving(policy, tmp_path / "log") as running, Upstream() as upstream:
-        authz = [Address.parse(address) for address in running.addresses()]
-        with EnvoyProcess(envoy_binary, bootstrap(any_port, authz, upstream.address, any_port)) as envoy:
+        authz = [Address.parse(address) for address in running.addresses]
+        # Five times the usual: a busy machine stalls a worker for longer than a try has.
+        config = bootstrap(any_port, authz, upstream.address, any_port, Options(timeout_ms=2500))
+        with EnvoyProcess(envoy_binary, config) as envoy:
             assert {status_through(envoy) for _ in range(40)} == {200}
             assert min(checks_by_worker(envoy)) >= 10
             before = running.workers()[0]
@@ -350,7 +340,7 @@ def test_envoy_asks_each_worker_in_turn_and_a_killed_one_fails_no_request(
 
 def test_decisions_of_all_workers_are_lines_of_one_audit_log(policy: Path, tmp_path: Path) -> None:
     with serving(policy, tmp_path / "log", "--audit", str(tmp_path / "audit")) as running:
-        with Load(running.addresses()) as load:
+        with Load(running.addresses) as load:
             until(lambda: len(load.said) >= 100)
         running.process.terminate()
         assert running.process.wait(SECONDS) == 0
@@ -385,7 +375,7 @@ def test_both_transports_serve_with_a_certificate(transport: str, policy: Path, 
     tls = ("--tls-cert", str(certificate), "--tls-key", str(key), "--transport", transport)
     with serving(policy, tmp_path / "log", *tls) as running:
         credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
-        for address in running.addresses():
+        for address in running.addresses:
             with grpc.secure_channel(address.replace("127.0.0.1", "localhost"), credentials) as channel:
                 asked_there: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK_METHOD)
                 assert CheckResponse.FromString(asked_there(asked(), timeout=SECONDS)).status.code == 0
@@ -412,7 +402,8 @@ def test_an_audit_log_that_cannot_be_written_ends_the_start(
 def test_an_invalid_policy_is_refused_with_every_error(policy: Path) -> None:
     policy.write_text(POLICY_TEXT.replace("https://shop.example", "null").replace("api.example", "API.example"))
     code, said = ended("--policy", str(policy), "--workers", "2")
-    assert (code, [line.split(" ")[0] for line in said.splitlines()]) == (3, ["policy.yaml:5:19:", "policy.yaml:9:16:"])
+    # On a machine of one core, a warning that two workers share it comes first.
+    assert (code, re.findall(r"(?m)^policy\S+", said)) == (3, ["policy.yaml:5:19:", "policy.yaml:9:16:"])
 
 
 def test_a_crash_loop_is_told_and_ends_the_service(policy: Path, tmp_path: Path) -> None:
@@ -420,11 +411,9 @@ def test_a_crash_loop_is_told_and_ends_the_service(policy: Path, tmp_path: Path)
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\nif 'cors_authz.edge.workers.worker' in sys.orig_argv: os._exit(70)\n"
     )
-    variables = {**environment(), "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    arguments = command("--policy", str(policy), "--workers", "2", "--listen", "127.0.0.1:0")
-    run = subprocess.run(arguments, env=variables, capture_output=True, timeout=SECONDS, check=False)
-    said = run.stderr.decode()
-    assert (run.returncode, "Traceback" in said) == (1, False)
+    arguments = ("--policy", str(policy), "--workers", "2", "--listen", "127.0.0.1:0")
+    code, said = ended(*arguments, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert (code, "Traceback" in said) == (1, False)
     # Whichever is first is told; with the other one there is nobody left.
     assert re.search(r"worker [01] is in a crash loop: exit code 70, 5 in a row; it starts anew in 2 s", said)
     assert "Error: no worker can be kept up: each ended 5 times in a row, the last: exit code 70" in said

@@ -24,7 +24,8 @@ from cors_authz.edge.tracing.tracing import Tracing
 from cors_authz.edge.transport.choose import open_transport
 from cors_authz.edge.transport.health import Health
 from cors_authz.edge.transport.interface import TransportOptions
-from cors_authz.envoy.bootstrap import Address, Options, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Options, bootstrap
 from cors_authz.envoy.encode import Encoder
 from cors_authz.pdp.response import ID_HEADER
 from tests.deciding import compiled

@@ -25,6 +25,7 @@ RESULTS: dict[str, Any] = {
     "skipped": {"tonic": "cargo is not installed"},
 }
 ENVOY = {"ours": {"rate": 7_162.2, "p50_ms": 4.376, "p99_ms": 7.38}}
+SINGLE = {"single_p50_ms": 0.5, "envoy_cpu_us": 80.0, "service_cpu_us": 50.0}
 CONDITIONS = (
     "2 cores; Python 3.11.2, grpcio 1.85.1, protobuf 7.36.2, `GRPC_EXPERIMENTS=-x` for every Python row. Medians of 5 "
     "rounds; one connection, 32 streams; the server on one core, the loader on the other; "
@@ -41,6 +42,16 @@ def test_the_readme_has_what_a_check_costs_alone_and_behind_envoy() -> None:
         "| ours | 40.8 | - | 7,162 | 4.38 | 7.38 |",
         "| static | 9.90 | - | - | - | - |",
     ]
+
+
+def test_a_row_says_whether_it_is_the_native_wheel() -> None:
+    row = RESULTS["decisions"]["ours"]
+    names = ("cors-authz, grpc-server", "cors-authz, grpc-server, from source", "static, grpc-server")
+    results = RESULTS | {"decisions": dict.fromkeys(names, row), "envoy": {names[0]: ENVOY["ours"] | SINGLE}}
+    told = ("cors-authz, grpc-server, native wheel", *names[1:])
+    assert [line.split(" | ")[0].removeprefix("| ") for line in brief(results).splitlines()[4:]] == list(told)
+    report = tables(results, [])
+    assert [report.count(f"| {name} |") for name in told] == [2, 1, 1]
 
 
 def test_a_report_has_the_figures_the_parts_that_ran_and_what_was_skipped() -> None:

@@ -14,7 +14,8 @@ import yaml
 from cors_authz.cli.access_log import access_log
 from cors_authz.cli.export import envoy
 from cors_authz.edge.access_log.options import AccessLogOptions, StreamBounds
-from cors_authz.envoy.bootstrap import Address, Options, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Options, bootstrap
 from cors_authz.review.delivery import Verdict
 
 DOCUMENT: Final = (Path(__file__).parents[3] / "docs" / "access-log.md").read_text()

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from cors_authz.cli.main import cli
-from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS, Address, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import CORS_RESPONSE_HEADERS, bootstrap
 from cors_authz.fetch.request import Kind
 from cors_authz.pdp.decide import CHECKS
 from cors_authz.pdp.decision import NO_CONTENT, Objection, Outcome, Reason

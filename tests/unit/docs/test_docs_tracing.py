@@ -14,7 +14,8 @@ from cors_authz.edge.settings_error import SettingsError
 from cors_authz.edge.telemetry.batches import STOP_SECONDS, BatchOptions
 from cors_authz.edge.tracing.sampling import sampler_of
 from cors_authz.edge.tracing.spans import ATTRIBUTES, CHECK_EVENT, GUARD_EVENT, NAME, STAGE_EVENT, VERDICT
-from cors_authz.envoy.bootstrap import Address, Config, Options, bootstrap
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import Config, Options, bootstrap
 from cors_authz.pdp.steps import Verdict
 
 HERE: Final = Address("127.0.0.1", 1)

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import yaml
 
-from cors_authz.envoy.bootstrap import Address, ServiceTls, authz_cluster
+from cors_authz.envoy.address import Address
+from cors_authz.envoy.bootstrap import ServiceTls, authz_cluster
 from cors_authz.envoy.parts import Part
 
 TEXT: Final = (Path(__file__).parents[3] / "docs" / "envoy.md").read_text()
