@@ -250,7 +250,7 @@ class ResourceGroup(Shape):
     guards: Listed[Name] = Field((), description="all must hold, for every caller")
     browser_only: Flag = Field(default=False, description="writes without Origin and Sec-Fetch-Site are refused")
     unlisted: Unlisted | None = Field(None, description="tightens what the class says")
-    mode: Mode | None = Field(None, description="shadow: decide and record, leave requests as they are; default: defaults.mode")
+    mode: Mode | None = Field(None, description="shadow: decide and record, change no request; default: defaults.mode")
     allow: tuple[AllowRule, ...] = Field(description="[] says: no script of another origin")
     response_headers: ResponseHeaders | None = None
     publish: Literal["internal", "partners", "public"] = Field(

@@ -62,6 +62,7 @@ LEFT_OUT: Final = {
         ["DR001"],
     ),
     "a route of the same listener": (estate(parents="[{name: edge, sectionName: https}]"), ["DR008"]),
+    "a route of the same listener, by its port": (estate(parents="[{name: edge, port: 443}]"), ["DR008"]),
     "a route of another Gateway": (estate(parents="[{name: other}]"), ["DR008"]),
     "a route that redirects": (estate(route="[{filters: [{requestRedirect: {scheme: https}}]}]"), []),
     "a route that redirects sometimes": (

@@ -164,6 +164,13 @@ BROKEN: Final = {
         "DR081",
         "HTTPRoute shop",
     ),
+    "Gateway: a route of gRPC grants": Broken(
+        GATEWAY,
+        "kind: ReferenceGrant",
+        f"kind: GRPCRoute\nmetadata: {{name: a}}\nspec: {{rules: [{{filters: [{_ADDS}]}}]}}\n---\nkind: ReferenceGrant",
+        "DR081",
+        "GRPCRoute a",
+    ),
     "Gateway: a route has CORS of its own": Broken(
         GATEWAY, "  - filters:\n", "  - filters:\n    - {type: CORS, cors: {}}\n", "DR052", "HTTPRoute shop"
     ),
@@ -186,6 +193,23 @@ BROKEN: Final = {
     "Gateway: a grant for another namespace": Broken(
         GATEWAY, "namespace: shop}]", "namespace: other}]", "DR101", _SECURITY
     ),
+    "Gateway: a grant in another namespace": Broken(
+        GATEWAY,
+        "metadata: {name: cors, namespace: cors-authz}",
+        "metadata: {name: cors, namespace: b}",
+        "DR101",
+        _SECURITY,
+    ),
+    "Gateway: a grant for other policies": Broken(
+        GATEWAY,
+        "kind: SecurityPolicy, namespace: shop}]",
+        "kind: HTTPRoute, namespace: shop}]",
+        "DR101",
+        _SECURITY,
+    ),
+    "Gateway: slashes decoded": Broken(
+        GATEWAY, "KeepUnchanged", "UnescapeAndForward", "DR062", "ClientTrafficPolicy edge"
+    ),
     "Gateway: slashes decoded by default": Broken(
         GATEWAY, "  path: {escapedSlashesAction: KeepUnchanged}\n", "  path: {}\n", "DR062", "ClientTrafficPolicy edge"
     ),
@@ -201,6 +225,14 @@ BROKEN: Final = {
         "ClientTrafficPolicy edge",
     ),
     "Gateway: the upstream's headers pass": Broken(GATEWAY, "access-control-max-age", "x", "DR080", _SECURITY),
+    "Gateway: the check behind tokens": Broken(
+        GATEWAY,
+        "kind: ReferenceGrant",
+        "kind: EnvoyProxy\nmetadata: {name: p}\nspec:\n  filterOrder:\n"
+        "  - {name: envoy.filters.http.ext_authz, after: envoy.filters.http.jwt_authn}\n---\nkind: ReferenceGrant",
+        "DR050",
+        "EnvoyProxy p",
+    ),
     "Gateway: tokens first": Broken(
         GATEWAY,
         "kind: ReferenceGrant",

@@ -523,7 +523,7 @@ WRONG_SHAPES: Final = {
     "an operation that is a list": _patch("HTTP_FILTER", "MERGE").replace("operation: MERGE", "operation: [REMOVE]"),
     "an operation of JSON that is a list": _json_patch("{op: {}, from: [a], path: /http_filters/0, value: {}}"),
     "a JSONPath that is none": _json_patch("{op: remove, jsonPath: '..http_filters[?(@[[', path: '~'}"),
-    "a filter that is a list": _json_patch("{op: replace, jsonPath: '..http_filters[*]', value: [[7]]}"),
+    "a filter that is a list": _json_patch("{op: add, path: /http_filters/0, value: [[7]]}"),
     "filters that are texts": _json_patch("{op: add, path: /http_filters, value: [a, 7, {typed_config: []}]}"),
     "listeners of a Gateway that are none": WIDE.replace("name: edge}", "name: edge, sectionName: [a]}")
     + "---\nkind: Gateway\nmetadata: {name: edge, namespace: shop}\nspec: {listeners: [7, {protocol: [], name: {}}]}\n",
