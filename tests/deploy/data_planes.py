@@ -68,7 +68,7 @@ def istio(place: Istio) -> Callable[[Site], list[DataPlane]]:
             DataPlane(
                 "Istio, the whole gateway",
                 place.url,
-                {"istio": {"enabled": True, "attachments": [everything]}},
+                {"istio": {"enabled": True, "attachments": [everything], "envoyFilter": {"enabled": True}}},
                 strips=True,
                 is_disturbed=False,
             ),
