@@ -44,12 +44,13 @@ class Target(NamedTuple):
     """A path in normal form as its segments (`/` has none), and the raw query.
 
     `encoded_delimiter` says that the path holds `%2F` or `%3B`, be it within `;parameters`: data to one upstream; to
-    another, which decodes first, a `/` or a `;`.
+    another, which decodes first, a `/` or a `;`. `kept` are the segments with their `;parameters`, where there are any.
     """
 
     segments: tuple[str, ...]
     query: str
     encoded_delimiter: bool = False
+    kept: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -78,9 +79,7 @@ def read_target(raw: str) -> Target | None:
     r"""Bring a request target to normal form; it is never repaired.
 
     Before `?`; `;parameters` of a segment and one final `/` set aside; letters, digits and `-._~!$&'()+,=:@` decoded,
-    since upstreams route on the decoded path; all else encoded, with hexadecimal digits in upper case. Of what stands
-    in parameters only an encoded delimiter can lead elsewhere: a plain `/` ends them, and all else is part of a segment
-    to whoever keeps them.
+    since upstreams route on the decoded path; all else encoded, with hexadecimal digits in upper case.
 
     Returns: the target; None where an upstream might read the path in another way: no leading `/`, `.` or `..`
     segments, between encoded delimiters too, `//`, `\`, an encoded `\` or NUL, a broken `%`, a control or non-ASCII
@@ -96,13 +95,14 @@ def read_target(raw: str) -> Target | None:
         return None
     normal = path_in_normal_form(path)
     body = normal[1:].removesuffix("/")
-    segments = tuple(segment.partition(";")[0] for segment in body.split("/")) if normal != "/" else ()
+    kept = tuple(body.split("/")) if normal != "/" else ()
+    segments = tuple(segment.partition(";")[0] for segment in kept)
     if any(segment in {"", ".", ".."} for segment in segments):
         return None
     encoded_delimiter = "%2F" in body or "%3B" in body
     if encoded_delimiter and not _DOTS.isdisjoint(_DELIMITER.split(body)):
         return None
-    return Target(segments, query, encoded_delimiter)
+    return Target(segments, query, encoded_delimiter, kept if ";" in body else ())
 
 
 def path_in_normal_form(path: str) -> str:

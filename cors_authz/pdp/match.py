@@ -69,6 +69,8 @@ def match(request: Request, policy: CompiledPolicy) -> Facts:
     method = _effective_method(sent, override)
     kind = _PREFLIGHT if preflight else kind_of(request, method or "", place.origin)
     hosts = _hosts_of(policy.routes, place)
+    if target is not None and target.kept and _parameters_lead(hosts, target, (sent, method or "")):
+        target = None
     route = _route_of(hosts, target, method or "")
     if override and _leads_elsewhere(route, [_route_of(hosts, target, other) for other in (sent, override)]):
         method = None
@@ -155,6 +157,16 @@ def _leads_elsewhere(route: Route | None, others: Iterable[Route | None]) -> boo
     return any((other.group if other else None) is not (route.group if route else None) for other in others)
 
 
+def _parameters_lead(hosts: Sequence[HostRoutes], target: Target, methods: Iterable[str]) -> bool:
+    """Tell whether the `;parameters`, to an upstream that keeps them, choose the group by how their segment ends.
+
+    In `/v1/7;.pdf` they are what a template `/v1/{id}.pdf` asks for.
+    """
+    silent = tuple(segment.partition(";")[0] + ";" * (";" in segment) for segment in target.kept)
+    kept, cut = target._replace(segments=target.kept), target._replace(segments=silent)
+    return any(_leads_elsewhere(_route_of(hosts, kept, each), [_route_of(hosts, cut, each)]) for each in methods)
+
+
 def _route_of(hosts: Iterable[HostRoutes], target: Target | None, method: str) -> Route | None:
     narrowest: Route | None = None
     if target is None:
@@ -201,8 +213,8 @@ def _standing_of_some_version(
 ) -> Standing | None:
     """Find the rule by which a preflight that does not show its version passes, if it does for any.
 
-    One with credentials of the browser goes first: a page that sends none is not kept from the answer by their grant,
-    and one that sends them would be by its absence. Of the rest, one without a guard that preflights are asked.
+    One without a guard that preflights are asked goes first. Of those alike, one with credentials of the browser: a
+    page that sends none is not kept from the answer by their grant, and one that sends them would be by its absence.
     """
     deciding = _deciding_for_some_version(group, memberships, methods)
     granting = (standing for standing in deciding if standing.rule.grants(asked))
@@ -210,7 +222,7 @@ def _standing_of_some_version(
 
 
 def _openness(rule: Rule) -> tuple[bool, bool]:
-    return rule.sends_browser_credentials, not any(guard.both_phases for guard in rule.guards)
+    return not any(guard.both_phases for guard in rule.guards), rule.sends_browser_credentials
 
 
 def _deciding_for_some_version(

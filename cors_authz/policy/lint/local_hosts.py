@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import chain, product
 from typing import Final
 
+from cors_authz.fetch.origin import DEFAULT_PORTS
 from cors_authz.policy.grammar.origin import parse_origin_pattern
 from cors_authz.policy.language import common, language_of
 from cors_authz.policy.locality import is_loopback, is_private_address
@@ -21,8 +22,11 @@ _OCTETS: Final = tuple(map(str, range(256)))
 def local_origin_in(pattern: OriginPattern) -> str | None:
     """Look for an origin with a local name or address among those of a pattern.
 
-    Returns: one that the pattern takes; None if it takes none, or if its last label is text: then the text shows it.
+    Returns: one that the pattern takes; None if it takes none, if its last label is text, which shows it, or if its
+        scheme is an extension's or an app's: what stands for a host there is an id.
     """
+    if pattern.scheme not in DEFAULT_PORTS:
+        return None
     labels = pattern.labels[:-1] if pattern.labels[-1] == ("",) else pattern.labels
     if is_literal(labels[-1]):
         return None

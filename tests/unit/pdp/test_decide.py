@@ -384,6 +384,30 @@ def test_an_encoded_delimiter_is_ambiguous_wherever_it_stands(path: str) -> None
     assert decided(GUARDED, ask(f"POST https://a.example{path}")).reason is Reason.PATH_AMBIGUOUS
 
 
+SUFFIXES = compiled("""
+guards:
+  lan: {sourceIn: [10.0.0.0/8]}
+resourceGroups:
+  read: {match: [{hosts: [a.example], paths: ["/v1/*"]}], allow: []}
+  purge: {match: [{hosts: [a.example], paths: ["/v1/{name}:purge", "/v1/{id}.pdf"]}], guards: [lan], allow: []}
+""")
+BY_PARAMETERS = {
+    "/v1/foo;x": Reason.NOT_A_BROWSER,
+    "/v1/foo;x=1;y": Reason.NOT_A_BROWSER,
+    "/v1/foo:purge;x": Reason.SOURCE_NOT_ALLOWED,
+    "/v1/foo:purge;x:purge": Reason.PATH_AMBIGUOUS,
+    "/v1/foo;:purge": Reason.PATH_AMBIGUOUS,
+    "/v1/foo;x%3Apurge": Reason.PATH_AMBIGUOUS,
+    "/v1/7;.pdf": Reason.PATH_AMBIGUOUS,
+    "/v1/7;x=1;.pdf/": Reason.PATH_AMBIGUOUS,
+}
+
+
+@pytest.mark.parametrize(("path", "reason"), BY_PARAMETERS.items())
+def test_parameters_that_end_a_segment_as_a_guarded_template_asks_are_ambiguous(path: str, reason: Reason) -> None:
+    assert decided(SUFFIXES, ask(f"POST https://a.example{path}")).reason is reason
+
+
 def test_a_tenant_is_told_and_compared_decoded() -> None:
     policy = compiled(
         IDENTITY
@@ -469,10 +493,10 @@ UNSHOWN = {
         "api/6",
         ("600", None),
     ),
-    "cookies count for more than the lack of a guard": (
-        preflight("POST https://mixed.example/", WEB, "x-a")._replace(source="10.0.0.1"),
-        "mixed/2",
-        ("60", "true"),
+    "a guard that may refuse counts for more than cookies": (
+        preflight("POST https://mixed.example/", WEB, "x-a"),
+        "mixed/1",
+        ("600", None),
     ),
     "a version that is shown is asked alone": (
         preflight("POST https://shown.example/v1/a", WEB, "x-a"),

@@ -460,6 +460,12 @@ def test_a_pattern_that_takes_none_is_not(host: str, lint: Lint) -> None:
     assert [line for line in said if "CX006" in line] == []
 
 
+@pytest.mark.parametrize("origin", ["moz-extension://{slug}", "chrome-extension://{alnum}", "app://{label}"])
+def test_the_id_of_an_extension_or_app_is_no_host(origin: str, lint: Lint) -> None:
+    said = lint(RULES, api(f'  addon: {{origins: ["{origin}"]}}', "origins: [addon]"))
+    assert [line for line in said if "CX006" in line] == []
+
+
 def test_names_that_nothing_has_are_passed_over(lint: Lint) -> None:
     assert lint(RULES, api("  anyone: {any: true}", "origins: [nobody, nothing], credentials: [cookie]")) == []
 
