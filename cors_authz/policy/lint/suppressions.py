@@ -88,7 +88,7 @@ def marked(estate: Estate, findings: Iterable[Finding], now: datetime | None) ->
         findings: what is said of it.
         now: until when a suppression must hold; None lets each hold.
     """
-    covered = {(named.model.finding, named.model.at) for named in _holding(estate, now)}
+    covered = {(_reach(estate, named), named.model.finding, named.model.at) for named in _holding(estate, now)}
     for finding in findings:
         suppressible = finding.severity is not Severity.ERROR
         yield replace(finding, suppressed=suppressible and not covered.isdisjoint(_names_of(finding)))
@@ -114,7 +114,7 @@ def idle(estate: Estate, findings: Sequence[Finding], now: datetime | None) -> I
     found = {name for finding in findings for name in _names_of(finding)}
     for named in _holding(estate, now):
         code, at = named.model.finding, named.model.at
-        if (code, at) not in found and _is_there(estate, at):
+        if (_reach(estate, named), code, at) not in found and _is_there(estate, at):
             text = f"{code} is not found at `{at}`, so nothing is suppressed; drop the suppression, or mend it"
             yield Finding(named.place(), "CX023", text, Severity.WARNING, named.about)
 
@@ -123,9 +123,15 @@ def _holding(estate: Estate, now: datetime | None) -> Iterator[Named[schema.Supp
     return (named for named in estate.suppressions if now is None or now < named.model.until)
 
 
-def _names_of(finding: Finding) -> Iterator[tuple[str, str]]:
-    """Give what a suppression may call a finding: its code, with its object or with what that object is in."""
-    return ((finding.code, at) for at in accumulate(finding.about.split("/"), "{}/{}".format))
+def _reach(estate: Estate, named: Named[schema.Suppression]) -> str:
+    """Give the one file whose findings a suppression covers; empty for those of the bundle, which cover all."""
+    return "" if named.document is estate.bundle.document else named.place().file
+
+
+def _names_of(finding: Finding) -> Iterator[tuple[str, str, str]]:
+    """Give what a suppression may call a finding: where it may stand, its code, its object or what that object is in."""
+    names = accumulate(finding.about.split("/"), "{}/{}".format)
+    return ((file, finding.code, at) for at in names for file in ("", finding.place.file))
 
 
 RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (

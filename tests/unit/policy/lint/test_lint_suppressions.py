@@ -204,6 +204,26 @@ def test_a_part_is_reviewed_like_the_bundle() -> None:
     assert [str(each.place) for each in check_policy(sources, None, NOW) if each.code == "CX023"] == ["part.yaml:3:41"]
 
 
+WIDE: Final = "- {finding: CX007, at: resourceGroups, reason: all methods are meant, by: ada, until: 2027-01-01}\n"
+
+
+def test_a_part_suppresses_what_stands_in_it_alone() -> None:
+    part = "apiVersion: cors-authz/v1\nkind: PolicyPart\nmetadata: {name: q, owner: web}\n"
+    groups = 'resourceGroups:\n  q: {match: [{hosts: [q.example]}], allow: [{origins: [local], methods: ["*"]}]}\n'
+    ours, theirs = "W policy.yaml:9:79: CX007", "W part.yaml:5:71: CX007 suppressed"
+    assert _of_methods(POLICY, part + groups + "suppressions:\n" + WIDE) == [ours, theirs]
+    assert _of_methods(POLICY + WIDE, part + groups) == [f"{ours} suppressed", theirs]
+
+
+def _of_methods(bundle: str, part: str) -> list[str]:
+    sources = [Source("policy.yaml", bundle.encode()), Source("part.yaml", part.encode())]
+    return [
+        f"{each.severity.name[0]} {each.place}: {each.code}{' suppressed' * each.suppressed}"
+        for each in check_policy(sources, None, NOW)
+        if each.code == "CX007"
+    ]
+
+
 @pytest.mark.parametrize("declared", ["", "environments: {prod: {like: prod}}\n"])
 def test_loading_says_what_checking_says(declared: str) -> None:
     text = POLICY.replace('"*"], credentials', "x-a], credentials").replace(", environments: [dev]", "") + declared
