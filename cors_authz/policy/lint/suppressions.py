@@ -129,7 +129,7 @@ def _reach(estate: Estate, named: Named[schema.Suppression]) -> str:
 
 
 def _names_of(finding: Finding) -> Iterator[tuple[str, str, str]]:
-    """Give what a suppression may call a finding: where it may stand, its code, its object or what that object is in."""
+    """Give what a suppression may call a finding: its reach, the code, and the object or what that is in."""
     names = accumulate(finding.about.split("/"), "{}/{}".format)
     return ((file, finding.code, at) for at in names for file in ("", finding.place.file))
 

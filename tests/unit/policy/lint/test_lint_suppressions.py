@@ -210,7 +210,7 @@ WIDE: Final = "- {finding: CX007, at: resourceGroups, reason: all methods are me
 def test_a_part_suppresses_what_stands_in_it_alone() -> None:
     part = "apiVersion: cors-authz/v1\nkind: PolicyPart\nmetadata: {name: q, owner: web}\n"
     groups = 'resourceGroups:\n  q: {match: [{hosts: [q.example]}], allow: [{origins: [local], methods: ["*"]}]}\n'
-    ours, theirs = "W policy.yaml:9:79: CX007", "W part.yaml:5:71: CX007 suppressed"
+    ours, theirs = "W policy.yaml:9:79: CX007", "W part.yaml:5:75: CX007 suppressed"
     assert _of_methods(POLICY, part + groups + "suppressions:\n" + WIDE) == [ours, theirs]
     assert _of_methods(POLICY + WIDE, part + groups) == [f"{ours} suppressed", theirs]
 
