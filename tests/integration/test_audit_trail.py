@@ -29,8 +29,8 @@ from tests.serving import POLICY_TEXT, SECONDS, asked, command, ended, free_port
 
 ALLOWED: Final = asked("https://shop.example")
 REFUSED: Final = asked("https://evil.example")
-SLACK_SECONDS: Final = 0.5
-"""Beside a flush interval: two cores are shared with whatever else runs, and the thread that writes waits its turn."""
+SLACK_SECONDS: Final = 2.5
+"""Beside a flush interval: two cores and a disk are shared with whatever else runs, and who writes waits its turn."""
 
 
 class Running(NamedTuple):
@@ -122,10 +122,11 @@ def test_a_service_that_is_killed_loses_the_records_of_its_last_flush_interval_a
 ) -> None:
     file = tmp_path / "audit"
     with serving(policy, tmp_path / "log", "--audit", str(file), "--audit-rotate-bytes", "262144") as running:
-        answered, at = killed_under_load(running, signal.SIGKILL, 1.5 + 0.017 * round_)
+        answered, at = killed_under_load(running, signal.SIGKILL, 3.5 + 0.017 * round_)
     found = set(recorded(*files_of(file)))
-    lost = [each for each in answered if each.decision_id not in found]
-    assert [each for each in lost if each.at < at - FLUSH_SECONDS - SLACK_SECONDS] == []
+    kept = [each for each in answered if each.at < at - FLUSH_SECONDS - SLACK_SECONDS]
+    assert kept
+    assert [each for each in kept if each.decision_id not in found] == []
     # Who comes after begins on a line of its own, and the chain of the one that was killed is whole as far as it goes.
     with serving(policy, tmp_path / "log2", "--audit", str(file)) as running:
         one(running.addresses[0])
